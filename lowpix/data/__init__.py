@@ -1,0 +1,42 @@
+"""Images and label maps, opened by name: `camvid`, a `folder` of one's own, generated `scenes`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from lowpix.data.camvid import open_camvid
+from lowpix.data.dataset import IGNORE, Dataset, spread
+from lowpix.data.folder import open_folder
+from lowpix.errors import InputError
+
+__all__ = ["DATASETS", "IGNORE", "Dataset", "open_dataset", "spread"]
+
+DATASETS: dict[str, Callable[..., Dataset]] = {"camvid": open_camvid, "folder": open_folder}
+
+
+def open_dataset(
+    name: str,
+    data_root: Path | None = None,
+    split: str | None = None,
+    *,
+    scene_size: tuple[int, int] = (120, 160),
+    scene_count: int = 8,
+    scene_classes: int = 6,
+    seed: int = 0,
+) -> Dataset:
+    """Open a data set by name; nothing is read yet but lists of files.
+
+    Args:
+        name: one of `DATASETS`.
+        data_root: folder of the data set, or its parent; None looks in LOWPIX_DATA, ./data, the user's cache.
+        split: part of the data set; None is its default, `train`.
+        scene_size: height and width of generated scenes, in pixels.
+        scene_count: number of generated scenes.
+        scene_classes: number of classes of generated scenes, 2 to 50.
+        seed: seed of generated scenes.
+
+    Raises:
+        InputError: unknown name or split, no files, or an option out of range.
+    """
+    if name not in DATASETS:
+        raise InputError(f"--dataset {name}: no such data set; there are {', '.join(sorted(DATASETS))}")
+    return DATASETS[name](data_root, split)

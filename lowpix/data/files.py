@@ -1,0 +1,169 @@
+"""Files of images and label maps: what pillow reads becomes upright RGB, a label map becomes class ids."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from lowpix.data.dataset import IGNORE, MOST_CLASSES, Dataset
+from lowpix.errors import InputError
+
+Colour = tuple[int, int, int]
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read an image of any kind as (H, W, 3) uint8.
+
+    Turned upright as its EXIF tag says; grey becomes three equal channels; what is transparent is laid on
+    white, as a viewer shows it; grey of more than 8 bits is stretched from its own darkest to its own
+    lightest value. Raises InputError where the file is missing, truncated or no image.
+    """
+    image = ImageOps.exif_transpose(_open(path))
+    if image.mode in ("F", "I") or image.mode.startswith("I;16"):
+        return _stretch(np.asarray(image).astype(np.float64))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return np.asarray(image.convert("RGB")).copy()
+
+
+def read_labels(
+    path: Path,
+    classes: int,
+    ignore_index: int | None = None,
+    colours: Sequence[Colour] | None = None,
+    ignore_colour: Colour | None = None,
+) -> NDArray[np.uint8]:
+    """Read a label map as (H, W) uint8 of class ids, void as `IGNORE`.
+
+    Grey and indexed files hold ids: 0 to classes − 1, or `ignore_index` for void. RGB files hold `colours`,
+    one per class, or `ignore_colour` for void; so does an indexed file each of whose colours is among them.
+    Raises InputError with the file, the first (row, column), the value and the rule.
+    """
+    image = _open(path)
+    named = {colour: label for label, colour in enumerate(colours or ())}
+    if ignore_colour is not None:
+        named[ignore_colour] = IGNORE
+
+    in_rgb = image.mode in ("RGB", "RGBA")
+    if named and (in_rgb or (image.mode == "P" and _shown_colours(image) <= named.keys())):
+        return _labels_of_colours(np.asarray(image.convert("RGB")), named, path)
+    ids = np.asarray(image)
+    if ids.ndim != 2:
+        raise InputError(
+            f"{path}: {image.mode} label map: expected one class id per pixel, as in an 8-bit grey or "
+            'indexed PNG, or "colors" in classes.json'
+        )
+    table, known = np.full(256, IGNORE, np.uint8), np.zeros(256, bool)
+    table[:classes], known[:classes] = range(classes), True
+    if ignore_index is not None:
+        table[ignore_index], known[ignore_index] = IGNORE, True
+    small = ids.astype(np.uint8) if ids.dtype == bool else np.clip(ids, 0, 255).astype(np.uint8, copy=False)
+    wrong = ~known[small] | (small != ids)
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        void = "" if ignore_index is None else f", or {ignore_index} for void"
+        raise InputError(
+            f"{path}: label {ids[row, column]} at ({row}, {column}) (row, column): "
+            f"with {classes} classes labels are 0 to {classes - 1}{void}"
+        )
+    labels: NDArray[np.uint8] = table[small]
+    return labels
+
+
+def _open(path: Path) -> Image.Image:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        image = Image.open(path)
+        image.load()
+    except Exception as error:  # pillow's readers raise whatever their parsing of a broken file stumbles over
+        raise InputError(f"{path}: cannot be read as an image: {' '.join(str(error).split())}") from error
+    return image
+
+
+def _stretch(values: NDArray[np.float64]) -> NDArray[np.uint8]:
+    finite = values[np.isfinite(values)]
+    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
+    grey = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * (255 / ((high - low) or 1.0))
+    return np.repeat(np.round(grey).astype(np.uint8)[:, :, None], 3, axis=2)
+
+
+def _shown_colours(image: Image.Image) -> set[Colour]:
+    palette = np.array(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
+    used = np.unique(np.asarray(image))
+    return {_colour(palette[index]) if index < len(palette) else (0, 0, 0) for index in used}
+
+
+def _colour(values: NDArray[np.uint8]) -> Colour:
+    red, green, blue = (int(value) for value in values)
+    return red, green, blue
+
+
+def _labels_of_colours(rgb: NDArray[np.uint8], named: Mapping[Colour, int], path: Path) -> NDArray[np.uint8]:
+    codes = rgb.astype(np.int64) @ [65536, 256, 1]
+    known = np.array([red * 65536 + green * 256 + blue for red, green, blue in named])
+    order = known.argsort()
+    place = np.minimum(np.searchsorted(known[order], codes), len(known) - 1)
+    wrong = known[order][place] != codes
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise InputError(
+            f"{path}: colour {_colour(rgb[row, column])} at ({row}, {column}) (row, column): "
+            f"not among the {len(named)} colours that classes.json names"
+        )
+    return np.array(list(named.values()), dtype=np.uint8)[order][place]
+
+
+class Files(Dataset):
+    """A data set of image files and label files, read when asked for."""
+
+    def __init__(
+        self,
+        name: str,
+        split: str,
+        classes: Sequence[str],
+        palette: NDArray[np.uint8],
+        pairs: Mapping[str, tuple[Path, Path | None]],
+        *,
+        ignore_index: int | None = None,
+        colours: Sequence[Colour] | None = None,
+        ignore_colour: Colour | None = None,
+        faults: Sequence[str] = (),
+    ) -> None:
+        """`pairs`: image file and label file by image name, in order; the rest as in `read_labels`."""
+        if len(classes) > MOST_CLASSES:
+            raise InputError(f"{name}: {len(classes)} classes: at most {MOST_CLASSES}, labels being 8-bit")
+        self.name, self.split, self.classes, self.palette = name, split, tuple(classes), palette
+        self.images = tuple(pairs)
+        self._pairs, self._faults = dict(pairs), tuple(faults)
+        self._ignore_index, self._colours, self._ignore_colour = ignore_index, colours, ignore_colour
+
+    def image(self, name: str) -> NDArray[np.uint8]:
+        return read_image(self._pair(name)[0])
+
+    def labels(self, name: str) -> NDArray[np.uint8] | None:
+        path = self._pair(name)[1]
+        if path is None:
+            return None
+        return read_labels(path, len(self.classes), self._ignore_index, self._colours, self._ignore_colour)
+
+    def image_file(self, name: str) -> Path | None:
+        return self._pair(name)[0]
+
+    def label_file(self, name: str) -> Path | None:
+        return self._pair(name)[1]
+
+    def faults(self) -> tuple[str, ...]:
+        return self._faults
+
+    def _pair(self, name: str) -> tuple[Path, Path | None]:
+        try:
+            return self._pairs[name]
+        except KeyError:
+            raise InputError(
+                f"--images {name}: no such image in {self.name}, split {self.split}; "
+                f"its {len(self.images)} names begin with {', '.join(self.images[:3])}"
+            ) from None
