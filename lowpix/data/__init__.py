@@ -6,11 +6,12 @@ from pathlib import Path
 from lowpix.data.camvid import open_camvid
 from lowpix.data.dataset import IGNORE, Dataset, spread
 from lowpix.data.folder import open_folder
+from lowpix.data.scenes import Scenes
 from lowpix.errors import InputError
 
 __all__ = ["DATASETS", "IGNORE", "Dataset", "open_dataset", "spread"]
 
-DATASETS: dict[str, Callable[..., Dataset]] = {"camvid": open_camvid, "folder": open_folder}
+DATASETS: dict[str, Callable[..., Dataset]] = {"camvid": open_camvid, "folder": open_folder, "scenes": Scenes}
 
 
 def open_dataset(
@@ -39,4 +40,6 @@ def open_dataset(
     """
     if name not in DATASETS:
         raise InputError(f"--dataset {name}: no such data set; there are {', '.join(sorted(DATASETS))}")
+    if name == "scenes":
+        return Scenes(split, size=scene_size, count=scene_count, classes=scene_classes, seed=seed)
     return DATASETS[name](data_root, split)
