@@ -1,0 +1,107 @@
+"""The short table that a study prints: each setting's median pixels to the target, with its interval."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+RESAMPLES = 10_000
+
+
+class Bound(NamedTuple):
+    """A number, or, where budgets ran out before it was known, one that it is larger than (`censored`)."""
+
+    value: float
+    censored: bool
+
+    def text(self, scale: float = 1, digits: int = 0) -> str:
+        """Write it as `137` or `>1000`, and nothing if it is nan."""
+        number = "" if math.isnan(self.value) else f"{self.value * scale:.{digits}f}"
+        return f">{number}" if self.censored else number
+
+
+class Estimate(NamedTuple):
+    """A median over images with its 95 % interval; the interval of a single image is nan."""
+
+    median: Bound
+    low: Bound
+    high: Bound
+
+
+def median_to_target(summary: pd.DataFrame, column: str = "pixels_to_target") -> Estimate:
+    """Take the median over images of `pixels_to_target` (or `fraction_to_target`) in rows of `summary.csv`.
+
+    Seeds of one image are put together first, by their median, so that all images count alike; the interval
+    is a percentile bootstrap over images: how far other images could have moved the median. A censored run
+    counts as larger than every number, so that no image is left out for being hard.
+    """
+    reached = summary[column].astype("float64")
+    spent = summary["revealed" if column == "pixels_to_target" else "fraction"]
+    runs = pd.DataFrame({"image": summary["image"], "value": reached.fillna(math.inf)})
+    runs["bound"] = reached.fillna(spent)  # a censored run takes more than what it spent
+    images = runs.groupby("image").median()
+    values, bounds = (_median_and_interval(images[name].to_numpy()) for name in ("value", "bound"))
+    numbers = zip(values, bounds, strict=True)
+    return Estimate(
+        *(Bound(bound if value == math.inf else value, value == math.inf) for value, bound in numbers)
+    )
+
+
+def _median_and_interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
+    """Bootstrap the median of `values`, (n,), inf allowed."""
+    if len(values) < 2:
+        return float(np.median(values)), math.nan, math.nan
+    random = np.random.default_rng(0)  # a table says the same each time it is printed
+    drawn = values[random.integers(0, len(values), (RESAMPLES, len(values)))]
+    medians = np.sort(np.median(drawn, axis=1))
+    cut = RESAMPLES // 40  # 2.5 % at either end; a quantile that interpolates has no answer beside inf
+    return float(np.median(values)), float(medians[cut]), float(medians[-1 - cut])
+
+
+def overview(summary: pd.DataFrame) -> pd.DataFrame:
+    """Give one row of text per setting from rows of `summary.csv`: what the study found, ready to be shown.
+
+    Medians are those of `median_to_target`; the rest are means over images (of the mean over an image's
+    seeds) at the last round.
+    """
+    rows = []
+    for _, runs in summary.groupby(["dataset", "setting", "target"]):
+        first = runs.iloc[0]  # of a setting: all its runs agree in what it is
+        pixels, share = (median_to_target(runs, f"{what}_to_target") for what in ("pixels", "fraction"))
+        means = runs.groupby("image")[["accuracy", "miou", "seconds"]].mean().mean()
+        interval = "–".join(end.text() for end in (pixels.low, pixels.high) if end.text())
+        rows.append(
+            {
+                "data set": first["dataset"],
+                "setting": setting_label(first["setting"], first["privileged"]),
+                "images": str(runs["image"].nunique()),
+                "runs": str(len(runs)),
+                "target": f"{100 * first['target']:g} %",
+                "reached": f"{100 * (1 - runs['censored'].mean()):.0f} %",
+                "median pixels": pixels.median.text(),
+                "95 % interval": interval,
+                "of the image": f"{share.median.text(100, 3)} %",
+                "accuracy": f"{100 * means['accuracy']:.1f} %",
+                "mIoU": f"{100 * means['miou']:.1f} %",
+                "s/image": f"{means['seconds']:.1f}",
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def setting_label(setting: str, privileged: bool) -> str:
+    """Name a setting for readers: one whose choice of pixels used the truth always says so."""
+    return f"{setting} (privileged)" if privileged else setting
+
+
+def as_text(table: pd.DataFrame) -> str:
+    """Lay out the table of `overview` in aligned columns: names to the left, numbers to the right."""
+    columns = []
+    for name in table.columns:
+        cells = [str(name), *table[name]]
+        width = max(map(len, cells))
+        names = name in ("data set", "setting")
+        columns.append([cell.ljust(width) if names else cell.rjust(width) for cell in cells])
+    return "\n".join("  ".join(line).rstrip() for line in zip(*columns, strict=True))

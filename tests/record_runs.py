@@ -1,0 +1,63 @@
+"""Synthetic runs for the tests of the record: any number of rounds, voids and refusals among the answers."""
+
+import numpy as np
+import pandas as pd
+
+from lowpix.data import IGNORE
+from lowpix.record import Run
+
+SIZE = (36, 48)
+
+
+def make_run(
+    image: str = "street",
+    setting: str = "margin",
+    seed: int = 0,
+    *,
+    accuracies: list[float] | None = None,
+    per_round: int = 10,
+    target: float = 0.95,
+    void_share: float = 0.1,
+    privileged: bool = False,
+) -> Run:
+    """Make a run whose rounds have these accuracies, with `per_round` pixels asked in each, all told."""
+    random = np.random.default_rng([seed, *map(ord, image + setting)])
+    accuracies = [0.5, 0.8, 0.96] if accuracies is None else accuracies
+    rounds = len(accuracies)
+    labels = [random.integers(0, 4, per_round).astype(np.uint8) for _ in range(rounds)]
+    for told in labels:
+        told[random.random(per_round) < void_share] = IGNORE
+    revealed = np.cumsum([np.count_nonzero(told != IGNORE) for told in labels])
+    pixels = SIZE[0] * SIZE[1]
+    frame = pd.DataFrame(
+        {
+            "round": range(rounds),
+            "asked": np.arange(1, rounds + 1) * per_round,
+            "revealed": revealed,
+            "fraction": revealed / pixels,
+            "accuracy": accuracies,
+            "accuracy_unrevealed": [accuracy - 0.01 for accuracy in accuracies],
+            "miou": [accuracy / 2 for accuracy in accuracies],
+            "seconds": np.arange(1, rounds + 1) * 0.5,
+            "rows": [random.integers(0, SIZE[0], per_round).astype(np.int32) for _ in range(rounds)],
+            "columns": [random.integers(0, SIZE[1], per_round).astype(np.int32) for _ in range(rounds)],
+            "labels": labels,
+        }
+    )
+    return Run(
+        dataset="scenes",
+        setting=setting,
+        image=image,
+        network="mlp",
+        acquisition=setting,
+        selection="top",
+        oracle="label_map",
+        privileged=privileged,
+        stop="target",
+        void="never",
+        seed=seed,
+        target=target,
+        classes=4,
+        pixels=pixels,
+        rounds=frame,
+    )
