@@ -50,15 +50,17 @@ def test_palette_with_transparent_entry(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_image(tmp_path / "x.png"), expected)
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_undone(tmp_path: Path, orientation: int) -> None:
+def test_exif_orientation_is_undone(tmp_path: Path, orientation: int, suffix: str) -> None:
     stored = {
         1: RGB, 2: RGB[:, ::-1], 3: RGB[::-1, ::-1], 4: RGB[::-1], 5: RGB.transpose(1, 0, 2),
         6: np.rot90(RGB), 7: np.rot90(RGB.transpose(1, 0, 2), 2), 8: np.rot90(RGB, -1),
     }[orientation]  # fmt: skip
     exif = Image.Exif()
     exif[0x0112] = orientation
-    path = save(tmp_path / "x.png", np.ascontiguousarray(stored), exif=exif)
+    lossless = {"lossless": True} if suffix == "webp" else {}
+    path = save(tmp_path / f"x.{suffix}", np.ascontiguousarray(stored), exif=exif, **lossless)
     np.testing.assert_array_equal(read_image(path), RGB)
 
 
@@ -100,9 +102,11 @@ def test_rarer_modes_become_rgb(tmp_path: Path, mode: str) -> None:
 def test_truncated_and_missing_and_foreign_files(tmp_path: Path) -> None:
     whole = save(tmp_path / "whole.png", RGB).read_bytes()
     (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "endless.png").write_bytes(whole[:-14])
+    (tmp_path / "flipped.png").write_bytes(whole[:-20] + bytes([whole[-20] ^ 1]) + whole[-19:])
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "empty.png").touch()
-    for name in ("cut.png", "text.png", "empty.png"):
+    for name in ("cut.png", "endless.png", "flipped.png", "text.png", "empty.png"):
         for read in (read_image, lambda path: read_labels(path, 2)):
             with pytest.raises(InputError, match=f"{name}: cannot be read as an image") as caught:
                 read(tmp_path / name)

@@ -20,7 +20,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     white, as a viewer shows it; grey of more than 8 bits is stretched from its own darkest to its own
     lightest value. Raises InputError where the file is missing, truncated or no image.
     """
-    image = ImageOps.exif_transpose(_open(path))
+    image = _open(path, upright=True)
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
         return _stretch(np.asarray(image).astype(np.float64))
     if image.has_transparency_data:
@@ -73,15 +73,17 @@ def read_labels(
     return labels
 
 
-def _open(path: Path) -> Image.Image:
+def _open(path: Path, upright: bool = False) -> Image.Image:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        image = Image.open(path)
-        image.load()
+        with Image.open(path) as sealed:  # sums of a PNG's parts, which decoding alone leaves unread
+            sealed.verify()
+        with Image.open(path) as image:
+            image.load()
+            return ImageOps.exif_transpose(image) if upright else image
     except Exception as error:  # pillow's readers raise whatever their parsing of a broken file stumbles over
         raise InputError(f"{path}: cannot be read as an image: {' '.join(str(error).split())}") from error
-    return image
 
 
 def _stretch(values: NDArray[np.float64]) -> NDArray[np.uint8]:

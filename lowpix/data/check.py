@@ -1,0 +1,106 @@
+"""What is wrong with a data set, before anything is trained on it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from lowpix.data.dataset import IGNORE, Dataset
+from lowpix.errors import InputError
+
+
+@dataclass(frozen=True)
+class Report:
+    """Faults stop a study, warnings do not; both are one line each, in the order of the images."""
+
+    faults: tuple[str, ...]
+    warnings: tuple[str, ...]
+    pixels: NDArray[np.int64]
+    """(C,) how many pixels of each class the sound label maps hold."""
+    images: NDArray[np.int64]
+    """(C,) in how many of them each class is found."""
+    void: int
+    """How many of their pixels are void."""
+
+    def shares(self) -> NDArray[np.float64]:
+        """(C,) share of each class in the pixels that are not void; zeros where there are none."""
+        return self.pixels / max(int(self.pixels.sum()), 1)
+
+    def void_share(self) -> float:
+        """Share of void in all pixels; 0 where there are none."""
+        return self.void / max(int(self.pixels.sum()) + self.void, 1)
+
+
+def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progress: bool = False) -> Report:
+    """Read the images `names` and their label maps once each, one at a time, and list all their faults.
+
+    With `labelled` each image must have a label map of its size with a labelled pixel, and more than one class
+    must be declared and found; otherwise images alone are read. `progress` shows a bar where someone watches.
+    """
+    faults: list[str] = []
+    warnings: list[str] = []
+    missing: list[str] = []
+    classes = len(dataset.classes)
+    pixels, images = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
+    void = sound = 0
+
+    if labelled and classes < 2:
+        declared = f"only the class {dataset.classes[0]}" if classes else "no classes"
+        faults.append(f"{_title(dataset)}: declares {declared}: there must be at least 2")
+    for name in tqdm(names, "checking", unit="image", disable=None if progress else True, leave=False):
+        image = labels = None
+        try:
+            image = dataset.image(name)
+        except InputError as fault:
+            faults.append(str(fault))
+        if not labelled:
+            continue
+        try:
+            labels = dataset.labels(name)
+            if labels is None:
+                missing.append(f"{_file(dataset.image_file(name), name)}: has no label map")
+        except InputError as fault:
+            if str(fault) not in faults:  # an unknown name is one fault, not two
+                faults.append(str(fault))
+        if labels is None:
+            continue
+
+        where = _file(dataset.label_file(name), name)
+        if image is not None and labels.shape != image.shape[:2]:
+            sizes = [f"{height}×{width}" for height, width in (labels.shape, image.shape[:2])]
+            faults.append(f"{where}: label map of {sizes[0]} for an image of {sizes[1]}: sizes must be equal")
+            continue
+        counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)
+        found = np.flatnonzero(counts[:classes])
+        if not found.size:
+            faults.append(f"{where}: no labelled pixel: all {labels.size} are void")
+        elif found.size == 1:
+            warnings.append(f"{where}: holds a single class, {dataset.classes[found[0]]}")
+        pixels += counts[:classes]
+        images[found] += 1
+        void += int(counts[IGNORE])
+        sound += 1
+
+    if len(missing) == len(names) > 1:
+        missing = [f"{_title(dataset)}: none of the {len(names)} images has a label map"]
+    faults += missing
+    # One image of one class is odd but harmless among others; a data set of one class has nothing to learn.
+    if classes > 1 and np.count_nonzero(pixels) == 1 and (sound > 1 or len(dataset.images) == 1):
+        only = dataset.classes[int(pixels.argmax())]
+        faults.append(
+            f"{_title(dataset)}: its label maps hold only the class {only}: there must be at least 2"
+        )
+    if labelled and set(names) >= set(dataset.images):
+        faults += dataset.faults()
+    return Report(tuple(faults), tuple(warnings), pixels, images, void)
+
+
+def _title(dataset: Dataset) -> str:
+    return f"{dataset.name}, split {dataset.split}"
+
+
+def _file(path: Path | None, name: str) -> str:
+    return name if path is None else str(path)

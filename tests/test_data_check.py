@@ -1,0 +1,162 @@
+"""Every fault of a data set is found, all at once, by file, place, value and rule."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from data_samples import DATA, needs_camvid, needs_nuclei, write, write_folder
+from PIL import Image
+
+from lowpix.data import IGNORE, Dataset, open_dataset, spread
+from lowpix.data.check import Report, check
+
+
+def checked(root: Path, labelled: bool = True) -> Report:
+    dataset = open_dataset("folder", root)
+    return check(dataset, dataset.images, labelled)
+
+
+def half_and_half(*values: int) -> np.ndarray:
+    return np.repeat(np.array(values, np.uint8), 48 // len(values)).reshape(6, 8)
+
+
+def test_sound_data_and_its_shares(tmp_path: Path) -> None:
+    write_folder(tmp_path, ("a", "b", "c"), ignore_index=9)
+    write(tmp_path / "labels/b.png", half_and_half(9, 9, 0, 1))
+    report = checked(tmp_path)
+    assert (report.faults, report.warnings) == ((), ())
+    assert report.pixels.tolist() == [60, 60]
+    assert report.images.tolist() == [3, 3]
+    assert report.void_share() == 24 / 144
+    assert report.shares().tolist() == [0.5, 0.5]
+
+
+def test_all_faults_at_once(tmp_path: Path) -> None:
+    write_folder(tmp_path, tuple("abcdefgh"), ignore_index=11)
+    labels = half_and_half(0, 1)
+    labels[4, 3] = 37
+    write(tmp_path / "labels/a.png", labels)
+    write(tmp_path / "labels/b.png", np.zeros((8, 6)))
+    write(tmp_path / "labels/c.png", np.zeros((6, 8, 3)))
+    (tmp_path / "labels/d.png").unlink()
+    whole = (tmp_path / "images/e.png").read_bytes()
+    (tmp_path / "images/e.png").write_bytes(whole[:-30])
+    (tmp_path / "labels/f.png").write_bytes((tmp_path / "labels/f.png").read_bytes()[:60])
+    write(tmp_path / "labels/g.png", half_and_half(11))
+    write(tmp_path / "labels/stray.png", labels)
+    write(tmp_path / "labels/h.png", half_and_half(1))
+    report = checked(tmp_path)
+    expected = [
+        "labels/a.png: label 37 at (4, 3) (row, column): with 2 classes labels are 0 to 1, or 11 for void",
+        "labels/b.png: label map of 8×6 for an image of 6×8: sizes must be equal",
+        "labels/c.png: RGB label map: expected one class id per pixel",
+        "images/e.png: cannot be read as an image",
+        "labels/f.png: cannot be read as an image",
+        "labels/g.png: no labelled pixel: all 48 are void",
+        "images/d.png: has no label map",
+        "labels/stray.png: no image of that name",
+    ]
+    for fault, wanted in zip(report.faults, expected, strict=True):
+        assert fault.startswith(f"{tmp_path}/{wanted}")
+        assert "\n" not in fault
+    assert report.warnings == (f"{tmp_path}/labels/h.png: holds a single class, down",)
+    # What is sound is counted: e (its label map), g (all void) and h.
+    assert report.pixels.tolist() == [24, 72]
+    assert report.void == 48
+
+
+def test_strays_do_not_stop_a_study_of_other_images(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    write(tmp_path / "labels/stray.png", half_and_half(0, 1))
+    folder = open_dataset("folder", tmp_path)
+    assert check(folder, ("a",)).faults == ()
+    assert check(folder, ("a", "b")).faults == (f"{tmp_path}/labels/stray.png: no image of that name",)
+
+
+def test_unknown_name_is_one_fault(tmp_path: Path) -> None:
+    folder = open_dataset("folder", write_folder(tmp_path))
+    (fault,) = check(folder, ("a", "nobody")).faults
+    assert fault.startswith("--images nobody: no such image in folder, split all")
+
+
+@pytest.mark.parametrize(
+    ("classes", "rule"),
+    [([], "declares no classes"), (["all"], "declares only the class all")],
+    ids=["none", "one"],
+)
+def test_too_few_classes_declared(tmp_path: Path, classes: list[str], rule: str) -> None:
+    write_folder(tmp_path, classes=classes)
+    assert checked(tmp_path).faults[0] == f"folder, split all: {rule}: there must be at least 2"
+    assert checked(tmp_path, labelled=False).faults == ()
+
+
+def test_only_one_class_found(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    for name in ("a", "b"):
+        write(tmp_path / f"labels/{name}.png", half_and_half(1))
+    fault = "folder, split all: its label maps hold only the class down: there must be at least 2"
+    assert checked(tmp_path).faults == (fault,)
+    assert len(checked(tmp_path).warnings) == 2
+    one = check(open_dataset("folder", tmp_path), ("a",))
+    assert (one.faults, len(one.warnings)) == ((), 1)
+
+
+def test_photographs_without_label_maps(tmp_path: Path) -> None:
+    for name in ("x", "y"):
+        write(tmp_path / f"{name}.png", np.zeros((6, 8, 3)))
+    (tmp_path / "classes.json").write_text('{"classes": ["leaf", "soil"]}')
+    assert checked(tmp_path).faults == ("folder, split all: none of the 2 images has a label map",)
+    assert checked(tmp_path, labelled=False).faults == ()
+    (tmp_path / "y.png").write_bytes(b"torn")
+    assert checked(tmp_path, labelled=False).faults[0].startswith(f"{tmp_path}/y.png: cannot be read")
+
+
+def test_exif_turned_image_must_match_its_label_map_upright(tmp_path: Path) -> None:
+    write_folder(tmp_path)
+    exif = Image.Exif()
+    exif[0x0112] = 8
+    Image.new("RGB", (6, 8)).save(tmp_path / "images/a.png", exif=exif)
+    assert checked(tmp_path).faults == ()
+    Image.new("RGB", (6, 8)).save(tmp_path / "images/a.png")
+    assert checked(tmp_path).faults == (
+        f"{tmp_path}/labels/a.png: label map of 6×8 for an image of 8×6: sizes must be equal",
+    )
+
+
+def test_each_file_is_read_once(tmp_path: Path) -> None:
+    inner = open_dataset("folder", write_folder(tmp_path))
+    reads: list[str] = []
+
+    class Counting(Dataset):
+        name, split, classes, palette, images = "counted", "all", inner.classes, inner.palette, inner.images
+
+        def image(self, name: str) -> np.ndarray:
+            reads.append(f"image {name}")
+            return inner.image(name)
+
+        def labels(self, name: str) -> np.ndarray | None:
+            reads.append(f"labels {name}")
+            return inner.labels(name)
+
+    assert check(Counting(), inner.images).faults == ()
+    assert reads == ["image a", "labels a", "image b", "labels b"]
+
+
+def test_scenes_are_sound() -> None:
+    scenes = open_dataset("scenes", scene_count=4, scene_classes=12)
+    report = check(scenes, scenes.images)
+    labels = np.stack([scenes.labels(name) for name in scenes.images])
+    assert report.faults == ()
+    assert report.pixels.tolist() == [int((labels == label).sum()) for label in range(12)]
+    assert report.void == (labels == IGNORE).sum()
+
+
+@needs_camvid
+@needs_nuclei
+def test_real_data_is_sound() -> None:
+    for name, root, split in (("camvid", DATA, "val"), ("folder", DATA / "nuclei", "test")):
+        dataset = open_dataset(name, root, split)
+        report = check(dataset, spread(dataset.images, 12))
+        assert report.faults == ()
+        assert report.shares().sum() == pytest.approx(1)
+        assert report.images.max() == 12
