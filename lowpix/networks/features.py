@@ -1,0 +1,66 @@
+"""What a per-pixel network sees of an image: computed once, because no round changes it."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.color import rgb2lab
+from skimage.segmentation import felzenszwalb
+
+SCALES = (1, 2, 4, 8, 16)  # standard deviations of the Gaussian scale space, pixels
+OCTAVES = 4  # of Fourier coordinates; the coarsest has a period of the image's longer side
+SEGMENT_SCALES = (50, 200, 800)  # of Felzenszwalb and Huttenlocher's graph-based segments, fine to coarse
+
+
+def pixel_features(image: NDArray[np.uint8]) -> torch.Tensor:
+    """Features of every pixel, about zero mean and unit scale.
+
+    Gaussian scale space of the Lab colours, gradients and local deviation of the lightness, coordinates with
+    their Fourier octaves, and the mean colour and place of the graph-based segments (Felzenszwalb and
+    Huttenlocher, IJCV 2004) that the pixel lies in, at three scales: those make a network that sees one pixel
+    at a time follow the edges of regions.
+
+    Args:
+        image: `(H, W, 3)` uint8.
+
+    Returns:
+        `(F, N)` float32 with N = H·W pixels in row-major order; F does not depend on the image.
+    """
+    height, width = image.shape[:2]
+    colours = np.moveaxis(rgb2lab(image).astype(np.float32), -1, 0) / 25
+    colours[0] -= 2  # lightness from 0..4 to -2..2
+    y, x = np.mgrid[:height, :width].astype(np.float32)
+    longer_half = max(height, width) / 2
+    place = np.stack([(y - (height - 1) / 2) / longer_half, (x - (width - 1) / 2) / longer_half])
+
+    planes = [colours, *(_scale(colours, sigma) for sigma in SCALES), place, _fourier(place)]
+    summaries = np.concatenate([colours, place])
+    for scale in SEGMENT_SCALES:
+        segments = felzenszwalb(image, scale=scale, sigma=0.8, min_size=max(20, scale // 4))
+        planes.append(_segment_means(segments, summaries))
+    count = sum(len(plane) for plane in planes)
+    features = np.empty((count, height * width), np.float32)
+    np.concatenate(planes, out=features.reshape(count, height, width))
+    return torch.from_numpy(features)
+
+
+def _scale(colours: NDArray[np.float32], sigma: int) -> NDArray[np.float32]:
+    """Smoothed colours, gradients (normalised by scale) and deviation of the lightness at one scale."""
+    smooth = np.stack([ndimage.gaussian_filter(plane, sigma) for plane in colours])
+    dy, dx = np.gradient(smooth[0])
+    gradients = np.stack([dy, dx, np.hypot(dy, dx)]) * (2 * sigma)
+    variance = ndimage.gaussian_filter(colours[0] ** 2, sigma) - smooth[0] ** 2
+    return np.concatenate([smooth, gradients, 3 * np.sqrt(np.maximum(variance, 0))[None]])
+
+
+def _fourier(place: NDArray[np.float32]) -> NDArray[np.float32]:
+    angles = np.concatenate([np.pi * 2**octave * place for octave in range(OCTAVES)])
+    return np.concatenate([np.sin(angles), np.cos(angles)])
+
+
+def _segment_means(segments: NDArray[np.integer], planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each plane's mean over the segment that a pixel lies in: `(P, H, W)`."""
+    flat = segments.ravel()
+    sizes = np.bincount(flat)
+    means = np.stack([np.bincount(flat, plane.ravel()) / sizes for plane in planes])
+    return means[:, flat].reshape(planes.shape).astype(np.float32)
