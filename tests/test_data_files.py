@@ -166,7 +166,8 @@ def test_colour_label_map(tmp_path: Path) -> None:
 
     # A drawing program may save the same picture with a palette in any order: colours count, not indices.
     Image.fromarray(rgb).quantize(4).save(tmp_path / "indexed.png")
-    assert Image.open(tmp_path / "indexed.png").mode == "P"
+    with Image.open(tmp_path / "indexed.png") as indexed:
+        assert indexed.mode == "P"
     np.testing.assert_array_equal(read_labels(tmp_path / "indexed.png", 3, None, colours, void), expected)
 
     rgb[7, 3] = (1, 2, 3)

@@ -37,7 +37,7 @@ class Report:
 def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progress: bool = False) -> Report:
     """Read the images `names` and their label maps once each, one at a time, and list all their faults.
 
-    With `labelled` each image must have a label map of its size with a labelled pixel, and more than one class
+    With `labelled` each image must have a label map of its size with a labelled pixel, and at least 2 classes
     must be declared and found; otherwise images alone are read. `progress` shows a bar where someone watches.
     """
     faults: list[str] = []
