@@ -1,5 +1,6 @@
 """One finished run: an image that was revealed pixel by pixel in one setting with one seed."""
 
+import math
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -58,3 +59,9 @@ class Run:
         facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rounds"}
         frame: pd.DataFrame = self.rounds.assign(**facts)[RUNS.names]
         return frame
+
+    @property
+    def pixels_to_target(self) -> float:
+        """`revealed` at the first round that reaches the target; inf where none does."""
+        reached = self.rounds.loc[self.rounds["accuracy"] >= self.target, "revealed"]
+        return float(reached.iloc[0]) if len(reached) else math.inf

@@ -1,0 +1,53 @@
+"""The pictures that every study leaves beside its tables."""
+
+from pathlib import Path
+
+from lowpix.data import Dataset
+from lowpix.record.plots import Example, curves_picture, overview_picture
+from lowpix.record.pseudo_labels import read_label_map
+from lowpix.record.store import Study, Tables
+
+EXAMPLES = 4
+"""Images in the overview."""
+
+
+def write_pictures(study: Study, tables: Tables, dataset: Dataset) -> None:
+    """Write `curves.png`, and `overview.png` of the first few images whose pseudo-labels are in the folder."""
+    if not len(tables.summary):
+        return
+    curves_picture(study.folder / "curves.png", tables.curves, float(tables.summary["target"].iloc[0]))
+    examples = study_examples(study, tables, dataset)
+    if examples:
+        overview_picture(study.folder / "overview.png", examples, dataset.classes, dataset.palette)
+
+
+def study_examples(study: Study, tables: Tables, dataset: Dataset, setting: str | None = None) -> list[Example]:
+    """A few images with what the study made of them: by default in its first setting that a person could use.
+
+    Images come in the order of the data set, each with the lowest seed; those without a file of
+    pseudo-labels are left out.
+    """
+    if setting is None:
+        setting = str(tables.summary.sort_values(["privileged", "setting"])["setting"].iloc[0])
+    runs = tables.summary[tables.summary["setting"] == setting].sort_values("seed").drop_duplicates("image")
+    examples = []
+    for name in dataset.images:
+        for run in runs[runs["image"] == name].itertuples():
+            file: Path = study.label_map_file(setting, run.seed, name)
+            if file.exists():
+                told = tables.revealed.query("setting == @setting and image == @name and seed == @run.seed")
+                examples.append(
+                    Example(
+                        name=f"{name}, {setting}",
+                        image=dataset.image(name),
+                        truth=dataset.labels(name),
+                        prediction=read_label_map(file),
+                        rows=told["row"].to_numpy(),
+                        columns=told["column"].to_numpy(),
+                        labels=told["label"].to_numpy(),
+                        accuracy=run.accuracy,
+                    )
+                )
+        if len(examples) == EXAMPLES:
+            break
+    return examples

@@ -1,0 +1,217 @@
+"""Pictures of a study: what it saw in a few images, and accuracy against revealed pixels.
+
+`draw_*` draw on axes that they are given, for notebooks; `*_picture` save a file. Nothing touches pyplot, so
+that no global state is left behind and no display is needed.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator, PercentFormatter
+from numpy.typing import NDArray
+
+from lowpix.data import IGNORE
+from lowpix.record.atomic import atomic
+from lowpix.record.overview import setting_label
+from lowpix.record.tables import KEY, pixels_to
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart, but for the yellow, too pale on white.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+TICKS = (0.01, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)  # of an axis without 0 and 1, …
+ENDS = (0.005, 0.9995)  # … so that accuracies beyond are drawn here
+VOID_STYLE: dict[str, Any] = {"facecolor": "#f4f4f4", "edgecolor": "#9a9a9a", "hatch": "////"}
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image with what a run made of it: all that one row of the overview shows."""
+
+    name: str
+    image: NDArray[np.uint8]  # (H, W, 3)
+    truth: NDArray[np.uint8] | None  # (H, W), IGNORE for void; None where nobody knows
+    prediction: NDArray[np.uint8]  # (H, W)
+    rows: NDArray[np.int32]  # (n,) of the revealed pixels, in order
+    columns: NDArray[np.int32]
+    labels: NDArray[np.uint8]
+    accuracy: float | None  # 0 to 1; None where nobody knows
+
+
+def overview_picture(
+    path: Path, examples: Sequence[Example], classes: Sequence[str], palette: NDArray[np.uint8]
+) -> None:
+    """Save image, truth, prediction and revealed pixels of the examples, a row each, with their classes.
+
+    `palette` is (C, 3) uint8. Classes that no example shows are left out of the legend.
+    """
+    width = 3.1  # inches of a panel
+    heights = [width * len(e.image) / e.image.shape[1] + 0.3 for e in examples]
+    figure = Figure(figsize=(4 * width + 0.3, sum(heights) + 0.5), layout="constrained")
+    panels = figure.subplots(len(examples), 4, squeeze=False, height_ratios=heights)
+    for row, example in zip(panels, examples, strict=True):
+        draw_example(row, example, palette)
+    maps = [labels for e in examples for labels in (e.truth, e.prediction) if labels is not None]
+    _class_legend(figure, set().union(*(np.unique(labels).tolist() for labels in maps)), classes, palette)
+    _save(figure, path)
+
+
+def draw_example(axes: Sequence[Axes], example: Example, palette: NDArray[np.uint8]) -> None:
+    """Draw an example on four axes: image, truth, prediction, revealed pixels. Void is hatched."""
+    for panel in axes:
+        panel.set(xticks=[], yticks=[])
+    image, truth, prediction, revealed = axes
+    image.imshow(example.image)
+    image.set_title(example.name, fontsize=9)
+    if example.truth is None:
+        truth.set_axis_off()
+    else:
+        draw_labels(truth, example.truth, palette)
+        truth.set_title("truth", fontsize=9)
+    draw_labels(prediction, example.prediction, palette)
+    right = "" if example.accuracy is None else f": {100 * example.accuracy:.1f} % right"
+    prediction.set_title(f"prediction{right}", fontsize=9)
+    draw_revealed(revealed, example, palette)
+    share = 100 * len(example.labels) / example.prediction.size
+    revealed.set_title(f"{len(example.labels)} pixels revealed ({share:.2g} %)", fontsize=9)
+
+
+def draw_labels(axes: Axes, labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
+    """Draw a label map, (H, W) uint8, in the colours of `palette`, (C, 3) uint8, with void hatched."""
+    colours = np.zeros((256, 4), np.uint8)
+    colours[: len(palette), :3] = palette
+    colours[: len(palette), 3] = 255  # all else, void, lets the hatched background through
+    axes.patch.set(**VOID_STYLE)
+    axes.imshow(colours[labels], interpolation="nearest")
+
+
+def draw_revealed(axes: Axes, example: Example, palette: NDArray[np.uint8]) -> None:
+    """Draw the revealed pixels as dots in the colours of their classes over the dimmed image."""
+    axes.imshow((example.image * 0.4 + 255 * 0.6).astype(np.uint8))
+    size = float(np.clip(3000 / max(len(example.labels), 1), 7, 24))  # points²: many must not hide the image
+    colours = palette[example.labels] / 255
+    axes.scatter(example.columns, example.rows, s=size, c=colours, edgecolors="black", linewidths=size / 40)
+
+
+def curves_picture(path: Path, curves: pd.DataFrame, target: float) -> None:
+    """Save accuracy against pixels and the share of runs at `target` (0 to 1), from `curves.parquet`."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    accuracy, reached = figure.subplots(1, 2)
+    draw_curves(accuracy, curves, target)
+    draw_reached(reached, curves, target)
+    accuracy.legend(loc="lower right", fontsize=9)
+    _save(figure, path)
+
+
+def draw_curves(axes: Axes, curves: pd.DataFrame, target: float | None = None) -> None:
+    """Draw accuracy against revealed pixels, from rows of `curves.parquet`, a line per setting.
+
+    The line is the median over images (each the mean over its seeds), the band their 10th to 90th
+    percentile. A run that has ended keeps its last accuracy until the last run of its setting has, so that
+    the line is never one of the hard images only. Privileged settings are dashed. The axis spreads out
+    towards 100 %, where the differences are.
+    """
+    for setting, style in _styles(curves).items():
+        pixels, accuracy = held_accuracy(curves[curves["setting"] == setting])
+        low, median, high = np.quantile(np.clip(accuracy, *ENDS), [0.1, 0.5, 0.9], axis=0)
+        axes.fill_between(pixels, low, high, step="post", color=style["color"], alpha=0.13, linewidth=0)
+        axes.plot(pixels, median, drawstyle="steps-post", **style)
+    _decorate(axes, "accuracy", "Accuracy: median over images, band of 10–90 %")
+    axes.set_yscale("logit")
+    axes.yaxis.set_major_locator(FixedLocator(TICKS))
+    axes.yaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
+    if target is not None:
+        axes.axhline(target, color="#505050", linewidth=1, linestyle=":")
+        place: dict[str, Any] = {
+            "transform": axes.get_yaxis_transform(),
+            "va": "bottom",
+            "fontsize": 8,
+            "color": "#505050",
+        }
+        axes.text(0.01, target, f"target {100 * target:g} %", **place)
+
+
+def draw_reached(axes: Axes, curves: pd.DataFrame, target: float) -> None:
+    """Draw the share of runs that needed at most so many pixels to `target`, from rows of `curves.parquet`.
+
+    Runs whose budget ran out first count as not there yet: a line that has them ends below 100 %.
+    """
+    found = pixels_to(curves, target)
+    for setting, style in _styles(curves).items():
+        own = found[found["setting"] == setting]["pixels"]
+        spent = curves[curves["setting"] == setting]["revealed"]
+        pixels = [max(1, spent.min()), *sorted(own.dropna()), spent.max()]
+        share = np.minimum(np.arange(len(pixels)), own.notna().sum()) / len(own)
+        axes.plot(pixels, share, drawstyle="steps-post", **style)
+    _decorate(axes, "share of runs", f"Runs that have reached {100 * target:g} %")
+    axes.set_ylim(-0.02, 1.02)
+    axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
+    if found["pixels"].notna().any():
+        axes.set_xlim(left=max(1, found["pixels"].min() / 2))  # before that all lines lie at 0
+
+
+def held_accuracy(curves: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Read the curves of one setting at the same numbers of revealed pixels.
+
+    Gives those numbers, (P,) int64, rising from the first at which every run has an accuracy (at least 1),
+    and the accuracies, (images, P) float64, each the mean over the image's seeds, images sorted by name. A
+    run keeps its accuracy until its next round, and its last one from there on.
+    """
+    runs = [run for _, run in curves.sort_values([*KEY, "round"]).groupby(KEY)]
+    start = max(1, *(run["revealed"].iloc[0] for run in runs))
+    pixels = np.unique(np.maximum(curves["revealed"], start)).astype(np.int64)
+    held = []
+    for run in runs:
+        latest = np.searchsorted(run["revealed"], pixels, side="right") - 1
+        held.append(run["accuracy"].to_numpy()[latest])
+    images = [run["image"].iloc[0] for run in runs]
+    return pixels, pd.DataFrame(held).groupby(images).mean().to_numpy()
+
+
+def _styles(curves: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Give every setting its look, those that a person could use first."""
+    settings = curves[["privileged", "setting"]].drop_duplicates().sort_values(["privileged", "setting"])
+    return {
+        setting: {
+            "color": COLOURS[index % len(COLOURS)],
+            "linestyle": "--" if privileged else "-",
+            "label": setting_label(setting, privileged),
+            "linewidth": 1.8,
+        }
+        for index, (privileged, setting) in enumerate(settings.itertuples(index=False))
+    }
+
+
+def _decorate(axes: Axes, ylabel: str, title: str) -> None:
+    axes.set(xscale="log", xlabel="revealed pixels per image", ylabel=ylabel, title=title)
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda pixels, _: f"{pixels:,.0f}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.grid(color="#e4e4e4", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _class_legend(
+    figure: Figure, shown: set[int], classes: Sequence[str], palette: NDArray[np.uint8]
+) -> None:
+    handles = [
+        Patch(facecolor=palette[label] / 255, edgecolor="#808080", label=classes[label])
+        for label in sorted(shown - {IGNORE})
+    ]
+    if IGNORE in shown:
+        handles.append(Patch(**VOID_STYLE, label="void"))
+    columns = math.ceil(len(handles) / math.ceil(len(handles) / 9))  # lines of like length
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with atomic(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
