@@ -48,6 +48,13 @@ def main(run: Callable[[Sequence[str]], None]) -> NoReturn:
     sys.exit(0)
 
 
+def clock(seconds: float) -> str:
+    """A duration as a person would say it."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def _arguments(kind: type[Any], path: Path) -> list[str]:
     """The options in a TOML file as command-line arguments."""
     try:

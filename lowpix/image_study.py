@@ -1,32 +1,27 @@
 """python -m lowpix.image_study: one small network per image, revealed pixel by pixel until the target."""
 
 import sys
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from statistics import median
 from time import perf_counter
 
-import joblib
-import numpy as np
-import pandas as pd
 import torch
 from tqdm import tqdm
 
-from lowpix.command import main, parse
-from lowpix.data import IGNORE, Dataset, open_dataset, spread
+from lowpix.command import clock, main, parse
+from lowpix.data import Dataset, open_dataset, spread
 from lowpix.data.check import check
 from lowpix.errors import InputError
 from lowpix.networks import find_network
-from lowpix.record import Run, Study, as_text, open_study, overview, write_confidence, write_label_map
+from lowpix.record import Bound, Study, as_text, open_study, overview
+from lowpix.record.pictures import write_pictures
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.estimate import seconds_a_run
-from lowpix.reveal.loop import Case, reveal
-from lowpix.reveal.oracle import LabelMapOracle
-from lowpix.reveal.seeds import seed_for
-from lowpix.reveal.session import ImageSession, Selection
+from lowpix.reveal.session import Selection
+from lowpix.reveal.setting import Setting, Unit
 from lowpix.reveal.stopping import Schedule
+from lowpix.reveal.study import run_study
 
 
 @dataclass(frozen=True)
@@ -42,7 +37,7 @@ class Options:
     data_root: Path | None = None
     """Folder of the data set or its parent; else LOWPIX_DATA, ./data, the user's cache (camvid is fetched)."""
     split: str | None = None
-    """Part of the data set; else its own first one."""
+    """Part of the data set; else its own default, train."""
     limit: int | None = None
     """So many images, spread over the list; else all."""
     images: tuple[str, ...] = ()
@@ -52,13 +47,13 @@ class Options:
     scene_count: int = 8
     """How many scenes are generated."""
     scene_classes: int = 6
-    """Classes of the generated scenes."""
+    """Classes of the generated scenes, 2 to 50."""
     network: str = "mlp"
     """mlp (an ensemble of per-pixel networks) or unet (convolutions on the whole image)."""
     members: int | None = None
     """Networks per image; else the network's own number (mlp 4, unet 1)."""
     acquisition: tuple[str, ...] = ("margin",)
-    """One or several, each a setting of the study: random, entropy, least_confidence, margin, error_depth."""
+    """One or several, each a setting: random, entropy, least_confidence, margin, error_depth (privileged)."""
     oracle_noise: float = 0.0
     """Share of wrong answers, 0 to 1, uniform over the other classes."""
     oracle_refusal: float = 0.0
@@ -80,11 +75,11 @@ class Options:
     percent: float | None = None
     """Draw picks at random among so many percent of the pixels with the highest scores; else take the top."""
     seed: int = 0
-    """Of the study; repeat r uses seed + r."""
+    """Of the study; repeat r, counted from 0, uses seed + r."""
     repeats: int = 1
     """How often each image and setting is run, each time with another seed."""
     stack: int | None = None
-    """Images trained together; else 1 on a CPU and 64 on a GPU."""
+    """Images trained together; else 1 on a CPU, 64 on a GPU."""
     jobs: int = 1
     """Processes, each with one thread."""
     device: str = "auto"
@@ -94,10 +89,13 @@ class Options:
     fresh: bool = False
     """Remove the study that is there and start anew."""
 
-    def __post_init__(self) -> None:
+    def check(self) -> None:
+        """Raises InputError for an option out of range, by name, with the rule."""
         for name in self.acquisition:
             find_acquisition(name)
-        network = find_network(self.network)
+        stacks = find_network(self.network).stacks
+        at_least_one = ("limit", "members", "repeats", "stack", "jobs", "max_pixels", "scene_count")
+        values = {name: getattr(self, name) for name in at_least_one}
         rules = [
             ("acquisition", bool(self.acquisition), "at least one"),
             ("oracle_noise", 0 <= self.oracle_noise <= 1, "0 to 1"),
@@ -107,36 +105,45 @@ class Options:
             ("spacing", self.spacing >= 0, "at least 0"),
             ("percent", self.percent is None or 0 < self.percent <= 100, "above 0, at most 100"),
             ("seed", self.seed >= 0, "at least 0"),
-            *((n, getattr(self, n) is None or getattr(self, n) >= 1, "at least 1")
-              for n in ("limit", "members", "repeats", "stack", "jobs", "max_pixels", "scene_count")),
-        ]  # fmt: skip
+            *((name, value is None or value >= 1, "at least 1") for name, value in values.items()),
+            ("stack", stacks or self.stack in (None, 1), f"1, since {self.network} trains images one by one"),
+        ]
         for name, kept, rule in rules:
             if not kept:
                 raise InputError(f"--{name.replace('_', '-')} {getattr(self, name)}: must be {rule}")
-        if network.stacks is False and (self.stack or 1) > 1:
-            raise InputError(f"--stack {self.stack}: {self.network} trains one image at a time")
-        _ = self.schedule
 
-    @property
-    def schedule(self) -> Schedule:
-        """Pixels per round and budget."""
-        return Schedule(self.first_pixels, self.pixels_per_round, self.max_pixels)
+    def settings(self) -> list[Setting]:
+        """A setting for each acquisition."""
+        return [
+            Setting(
+                network=self.network,
+                members=self.members or find_network(self.network).members,
+                acquisition=acquisition,
+                selection=Selection(self.spacing, self.percent),
+                schedule=Schedule(self.first_pixels, self.pixels_per_round, self.max_pixels),
+                target=self.target,
+                stop=self.stop,
+                ask_void=self.ask_void,
+                oracle_noise=self.oracle_noise,
+                oracle_refusal=self.oracle_refusal,
+            )
+            for acquisition in dict.fromkeys(self.acquisition)
+        ]
 
 
 PLACE = ("data_root", "out", "fresh", "jobs", "device")
-"""Options that say where and how a study runs, not what it is."""
-
-Unit = tuple[str, int]
-"""An image and a seed: all settings of it are one piece of work, and share what the network reads."""
+"""Options that say where and how fast a study runs, not what it is."""
 
 
 def image_study(options: Options) -> Study:
-    """Run an image study, or go on with the one in its folder; returns the folder with its tables written.
+    """Run an image study, or go on with the one in its folder; its tables and pictures are written.
 
     Raises:
         InputError: an option out of range, faulty data, or a folder that holds another study.
     """
     start = perf_counter()
+    options.check()
+    settings = options.settings()
     dataset = open_dataset(
         options.dataset,
         options.data_root,
@@ -149,153 +156,57 @@ def image_study(options: Options) -> Study:
     names = _names(dataset, options)
     _require_sound(dataset, names)
     device = _device(options.device)
-    study = _open(dataset, options, device)
-    seeds = range(options.seed, options.seed + options.repeats)
-    units = [(name, seed) for seed in seeds for name in names]
-    finished = study.finished()
-    settings = {_setting(options, acquisition) for acquisition in options.acquisition}
-    left = sum((setting, *unit) not in finished for setting in settings for unit in units)
-    print(f"{dataset.name} {dataset.split}: {len(names)} images, {len(units) * len(settings)} runs, {left} to do", end="")
+    study = open_study(_folder(options), _settings(dataset, options), fresh=options.fresh, device=str(device))
+    units = [(name, options.seed + repeat) for repeat in range(options.repeats) for name in names]
     try:
-        if left:
-            a_run = seconds_a_run(_case(dataset, options, options.acquisition[0], units[0], device), options.schedule)
-            print(f", at most about {_clock(a_run * left / min(options.jobs, left))} (most images end sooner)", flush=True)
-            _work(dataset, options, units, study, device, left)
-        else:
-            print()
+        _work(dataset, settings, units, study, device, options)
     finally:  # Ctrl-C, too, leaves tables of what is finished
-        study.write_tables()
+        write_pictures(study, study.write_tables(), dataset)
         study.record_work(perf_counter() - start, str(device))
     return study
 
 
 def _work(
-    dataset: Dataset, options: Options, units: list[Unit], study: Study, device: torch.device, left: int
-) -> None:
-    """Run all unfinished runs in `jobs` processes, with a bar that shows what came of them so far."""
-    stack = options.stack or (64 if device.type == "cuda" and find_network(options.network).stacks else 1)
-    # which units share a stack is fixed by the study, not by how many processes there are
-    pieces = [units[start : start + stack] for start in range(0, len(units), stack)]
-    parallel = joblib.Parallel(
-        n_jobs=options.jobs, return_as="generator_unordered", pre_dispatch=options.jobs, batch_size=1
-    )
-    reached: list[float] = []
-    with (
-        joblib.parallel_config(backend="loky", inner_max_num_threads=1),
-        tqdm(total=left, unit="run", smoothing=0, file=sys.stderr) as bar,
-    ):
-        run = joblib.delayed(_run_piece)
-        # one piece yields its runs as they end; through joblib they arrive a piece at a time
-        if options.jobs == 1:
-            arrivals: Iterable[list[float]] = (
-                [pixels] for piece in pieces for pixels in _runs(dataset, options, piece, study, device, stack)
-            )
-        else:
-            arrivals = parallel(run(dataset, options, piece, study, device, stack) for piece in pieces)
-        for arrival in arrivals:
-            reached += arrival
-            bar.update(len(arrival))
-            if reached:
-                share = sum(pixels < float("inf") for pixels in reached) / len(reached)
-                middle = median(reached)
-                pixels = f"{middle:.0f}" if middle < float("inf") else f">{options.max_pixels}"
-                bar.set_postfix_str(f"{share:.0%} reached the target, median {pixels} pixels")
-
-
-def _run_piece(*arguments: object) -> list[float]:
-    """As `_runs`, in a process of its own."""
-    return list(_runs(*arguments))  # type: ignore[arg-type]
-
-
-def _runs(
-    dataset: Dataset, options: Options, units: list[Unit], study: Study, device: torch.device, stack: int
-) -> Iterator[float]:
-    """Run and save what is unfinished of these units; yields each run's pixels to target, inf if censored."""
-    finished = study.finished()
-    cases = _cases(dataset, options, units, finished, device)
-    with _one_thread():
-        for case in reveal(cases, options.schedule, options.target, options.stop, stack):
-            run = _record(dataset, options, case)
-            assert case.prediction is not None
-            labels = case.session.overwrite(case.prediction.labels)
-            write_label_map(study.label_map_file(run.setting, run.seed, run.image), labels, dataset.palette)
-            write_confidence(study.confidence_file(run.setting, run.seed, run.image), case.prediction.confidence)
-            study.save(run)  # last: from here on it is finished
-            hit = run.rounds.loc[run.rounds["accuracy"] >= options.target, "revealed"]
-            yield float(hit.iloc[0]) if len(hit) else float("inf")
-
-
-def _cases(
-    dataset: Dataset, options: Options, units: list[Unit], finished: set[tuple[str, str, int]], device: torch.device
-) -> Iterator[Case]:
-    """The unfinished runs of these units, made one at a time; settings of one image share its inputs."""
-    for unit in units:
-        first: Case | None = None
-        for acquisition in options.acquisition:
-            if (_setting(options, acquisition), *unit) not in finished:
-                case = _case(dataset, options, acquisition, unit, device, first)
-                first = first or case
-                yield case
-
-
-def _case(
     dataset: Dataset,
-    options: Options,
-    acquisition: str,
-    unit: Unit,
+    settings: list[Setting],
+    units: list[Unit],
+    study: Study,
     device: torch.device,
-    like: Case | None = None,
-) -> Case:
-    """A run that is about to start; `like` is another of the same image, whose inputs it shares."""
-    name, seed = unit
-    start = perf_counter()
-    truth = dataset.labels(name)
-    assert truth is not None, "checked before the study"
-    classes = len(dataset.classes)
-    session = ImageSession(
-        dataset.image(name),
-        np.ones(truth.shape, np.bool_) if options.ask_void else truth != IGNORE,
-        classes,
-        network=options.network,
-        members=options.members,
-        acquisition=acquisition,
-        selection=Selection(options.spacing, options.percent),
-        seed=seed_for(seed, dataset.name, name, "session"),
-        truth=truth if find_acquisition(acquisition).privileged else None,
-        device=device,
-        inputs=like.session.inputs if like else None,
-    )
-    # each run is charged for the inputs, shared or not: alone it would have to make them
-    seconds = like.preparation if like else perf_counter() - start
-    oracle = LabelMapOracle(
-        truth, classes, options.oracle_noise, options.oracle_refusal, seed_for(seed, dataset.name, name, "oracle")
-    )
-    return Case((name, seed), session, oracle, truth, preparation=seconds)
+    options: Options,
+) -> None:
+    """Do what is unfinished, with an estimate before and a bar that shows what came of it so far."""
+    finished = study.finished()
+    left = sum((setting.name, *unit) not in finished for setting in settings for unit in units)
+    work = f"{dataset.name} {dataset.split}: {len(units) * len(settings)} runs, {left} of them to do"
+    if not left:
+        print(work)
+        return
+    stacks = device.type == "cuda" and find_network(options.network).stacks
+    stack = options.stack or (64 if stacks else 1)
+    first = settings[0].start(dataset, units[0], device)
+    seconds = seconds_a_run(first, settings[0].schedule) * left / min(options.jobs, left)
+    print(f"{work}, in at most about {clock(seconds)}: less where images reach the target", flush=True)
+    outcomes: list[float] = []
+    with tqdm(total=left, unit="run", smoothing=0) as bar:
+        for run in run_study(dataset, settings, units, study, device, stack, options.jobs):
+            outcomes.append(run.pixels_to_target)
+            bar.set_postfix_str(_so_far(outcomes, options.max_pixels), refresh=False)
+            bar.update()
 
 
-def _record(dataset: Dataset, options: Options, case: Case) -> Run:
-    acquisition = case.session.acquisition
-    name, seed = case.name
-    oracle = "label map"
-    if options.oracle_noise or options.oracle_refusal:
-        oracle += f", {options.oracle_noise:g} wrong, {options.oracle_refusal:g} refused"
-    return Run(
-        dataset=dataset.name,
-        setting=_setting(options, acquisition.name),
-        image=name,
-        network=options.network,
-        acquisition=acquisition.name,
-        selection=case.session.selection_name,
-        oracle=oracle,
-        privileged=acquisition.privileged,
-        stop=options.stop,
-        void="asked" if options.ask_void else "never asked",
-        seed=seed,
-        target=options.target,
-        classes=len(np.setdiff1d(case.truth, [IGNORE])),
-        pixels=case.truth.size,
-        rounds=pd.DataFrame(case.rounds),
-    )
+def _so_far(outcomes: list[float], budget: int) -> str:
+    share = sum(pixels < float("inf") for pixels in outcomes) / len(outcomes)
+    middle = sorted(outcomes)[len(outcomes) // 2]
+    pixels = Bound(min(middle, budget), middle > budget).text()
+    return f"{share:.0%} reached the target, median {pixels} pixels"
+
+
+def _names(dataset: Dataset, options: Options) -> tuple[str, ...]:
+    unknown = [name for name in options.images if name not in set(dataset.images)]
+    if unknown:
+        holds = f"the {len(dataset.images)} images of {dataset.name} {dataset.split}, such as {dataset.images[0]}"
+        raise InputError(f"--images {unknown[0]}: must be one of {holds}")
+    return spread(tuple(dict.fromkeys(options.images)) or dataset.images, options.limit)
 
 
 def _require_sound(dataset: Dataset, names: Sequence[str]) -> None:
@@ -308,32 +219,17 @@ def _require_sound(dataset: Dataset, names: Sequence[str]) -> None:
         raise InputError(f"{report.faults[0]}{others}")
 
 
-def _setting(options: Options, acquisition: str) -> str:
-    return f"{options.network}-{acquisition}"
+def _folder(options: Options) -> Path:
+    return options.out or Path("results") / f"{options.dataset}_image"
 
 
-def _names(dataset: Dataset, options: Options) -> tuple[str, ...]:
-    unknown = [name for name in options.images if name not in set(dataset.images)]
-    if unknown:
-        raise InputError(
-            f"--images {unknown[0]}: not in {dataset.name} {dataset.split}, which has {len(dataset.images)} images "
-            f"such as {dataset.images[0]}"
-        )
-    return spread(options.images or dataset.images, options.limit)
-
-
-def _open(dataset: Dataset, options: Options, device: torch.device) -> Study:
-    out = options.out or Path("results") / f"{options.dataset}_image"
-    settings = {key: value for key, value in asdict(options).items() if key not in PLACE}
+def _settings(dataset: Dataset, options: Options) -> dict[str, object]:
+    """The options as resolved, for `study.toml`: a later run of other ones is another study."""
+    settings = {name: value for name, value in asdict(options).items() if name not in PLACE}
     if options.dataset != "scenes":
-        settings = {key: value for key, value in settings.items() if not key.startswith("scene_")}
-    settings |= {
-        "split": dataset.split,
-        "members": options.members or find_network(options.network).members,
-        "images": list(options.images) or None,
-        "acquisition": list(options.acquisition),
-    }
-    return open_study(out, settings, fresh=options.fresh, device=str(device))
+        settings = {name: value for name, value in settings.items() if not name.startswith("scene_")}
+    members = options.members or find_network(options.network).members
+    return settings | {"split": dataset.split, "members": members, "images": options.images or None}
 
 
 def _device(name: str) -> torch.device:
@@ -342,25 +238,8 @@ def _device(name: str) -> torch.device:
     except RuntimeError:
         raise InputError(f"--device {name}: must be auto, cpu, cuda or cuda:1") from None
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"--device {name}: there are {torch.cuda.device_count()} such devices here")
+        raise InputError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices")
     return device
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """More threads change the last bits, and fight with those of other processes."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _clock(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def command(arguments: Sequence[str]) -> None:

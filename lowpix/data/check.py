@@ -90,9 +90,7 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
     # One image of one class is odd but harmless among others; a data set of one class has nothing to learn.
     if classes > 1 and np.count_nonzero(pixels) == 1 and (sound > 1 or len(dataset.images) == 1):
         only = dataset.classes[int(pixels.argmax())]
-        faults.append(
-            f"{_title(dataset)}: its label maps hold only the class {only}: there must be at least 2"
-        )
+        faults.append(f"{_title(dataset)}: its label maps hold only the class {only}: there must be at least 2")
     if labelled and set(names) >= set(dataset.images):
         faults += dataset.faults()
     return Report(tuple(faults), tuple(warnings), pixels, images, void)

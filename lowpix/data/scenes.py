@@ -63,9 +63,9 @@ class Scenes(Dataset):
             raise InputError(f"--seed {seed}: must be at least 0")
         self.name, self.split = "scenes", split or "train"
         self.classes = CLASSES[:classes]
-        self.palette = np.vstack(
-            [np.array(COLOURS, np.uint8), default_palette(len(CLASSES))[len(COLOURS) :]]
-        )[:classes]
+        self.palette = np.vstack([np.array(COLOURS, np.uint8), default_palette(len(CLASSES))[len(COLOURS) :]])[
+            :classes
+        ]
         self.images = tuple(f"scene_{index:03d}" for index in range(count))
         self.size, self.seed = size, seed
 
@@ -96,9 +96,7 @@ class _Scene:
         self.horizon = float(rng.uniform(0.42, 0.52)) if "road" in ids else 1.0
         self.vanishing = width / height * float(rng.uniform(0.35, 0.65))
         self.half_road = float(rng.uniform(3.2, 4.2))
-        self.walls = self.half_road + rng.uniform(
-            2.5, 5.0, 2
-        )  # metres from the middle to the houses, left, right
+        self.walls = self.half_road + rng.uniform(2.5, 5.0, 2)  # metres from the middle to the houses, left, right
         self.haze = np.array([196, 208, 220], np.float32) * rng.uniform(0.9, 1.08)
         self.visibility = float(rng.uniform(90, 220))  # metres
         self.light_from = float(rng.choice((-1, 1)))
@@ -164,12 +162,7 @@ class _Scene:
         if "cloud" in self.ids:
             self.labels[cloud > 0.25] = self.ids["cloud"]
         if "hill" in self.ids:
-            ridge = (
-                self.horizon
-                - 0.12
-                - 0.05 * np.sin(2.1 * self.x + self.rng.uniform(0, 6))
-                - 0.02 * self.coarse
-            )
+            ridge = self.horizon - 0.12 - 0.05 * np.sin(2.1 * self.x + self.rng.uniform(0, 6)) - 0.02 * self.coarse
             self._paint(self.y > ridge, self._surface((86, 112, 84), 0.06 * self.fine, 90.0), "hill")
 
     def _draw_houses(self) -> None:
@@ -189,18 +182,14 @@ class _Scene:
             house = np.where(depth < end - 0.01, np.searchsorted(edges, depth), 59)
             tall = np.where(rng.random(60) < 0.15, 2.6, rng.uniform(5, 14, 60))  # a garden wall in a gap
             tall[59] = rng.uniform(4, 9)
-            tones = np.array(
-                [[172, 120, 98], [196, 180, 152], [150, 148, 146], [206, 196, 184], [140, 96, 80]]
-            )
+            tones = np.array([[172, 120, 98], [196, 180, 152], [150, 148, 146], [206, 196, 184], [140, 96, 80]])
             tone = (tones[rng.integers(0, 5, 60)] * rng.uniform(0.8, 1.1, (60, 1))).astype(np.float32)
             shade = 1.0 if side == self.light_from else 0.78  # one side of the street lies in shadow
             pitch, storey = rng.uniform(2.0, 3.6, 60)[house], rng.uniform(2.8, 3.6, 60)[house]
             height = tall[house]
             mask = here & (up >= 0) & (up < height)
             bricks = 0.05 * np.sign(np.sin(up * 21)) * (scale > 8 / 120)
-            self._paint(
-                mask, self._surface(tone[house] * shade, 0.07 * self.fine + bricks, depth), "building"
-            )
+            self._paint(mask, self._surface(tone[house] * shade, 0.07 * self.fine + bricks, depth), "building")
             large = pitch * scale * self.size[0] > 5  # windows of less than a few pixels melt into the wall
             pane = (np.abs((along / pitch) % 1 - 0.5) < 0.26) & (np.abs((up / storey) % 1 - 0.52) < 0.25)
             glass = mask & pane & (up > storey) & (up < height - 0.9) & large
@@ -225,9 +214,7 @@ class _Scene:
         if "pavement" in self.ids:
             self._paint(inside & (away > self.half_road), self.colour, "pavement")
         if "grass" in self.ids:
-            lawn = (
-                inside & (away > self.half_road + 1.8) & (np.sin(depth / 9 + self.rng.uniform(0, 6)) > -0.2)
-            )
+            lawn = inside & (away > self.half_road + 1.8) & (np.sin(depth / 9 + self.rng.uniform(0, 6)) > -0.2)
             self._paint(lawn, self._surface((104, 134, 64), 0.16 * self.fine, depth), "grass")
         road = inside & (away < self.half_road)
         tar = np.array([92, 92, 96], np.float32) * self.rng.uniform(0.8, 1.2)
@@ -236,12 +223,8 @@ class _Scene:
             wet = road & (self._cloudy(self.size[0] / 7) * np.clip(scale / 0.1, 0, 1) > 1.4)
             self._paint(wet, self._surface((120, 140, 164), 0.05 * self.coarse, depth), "puddle")
         if "manhole" in self.ids:
-            lid = road & (
-                (across - self.rng.uniform(-2, 2)) ** 2 + (depth - self.rng.uniform(4, 9)) ** 2 < 0.25
-            )
-            self._paint(
-                lid, self._surface((62, 60, 58), 0.2 * np.sign(np.sin(across * 40)), depth), "manhole"
-            )
+            lid = road & ((across - self.rng.uniform(-2, 2)) ** 2 + (depth - self.rng.uniform(4, 9)) ** 2 < 0.25)
+            self._paint(lid, self._surface((62, 60, 58), 0.2 * np.sign(np.sin(across * 40)), depth), "manhole")
         paint = self._surface((222, 220, 210), 0.08 * self.fine, depth)
         dashes = road & (away < 0.11) & ((depth + self.rng.uniform(0, 5)) % 5 < 2.8) & (depth < 45)
         self._paint(dashes, paint, "lane_marking")
@@ -295,9 +278,7 @@ class _Scene:
         scale = 1.0 if far else FOCAL / depth
         middle, foot = self._place(kind, scale)
         vary, mirror = rng.uniform(0.85, 1.2), float(rng.choice((-1, 1)))
-        tone: Field = np.array(kind.colours[rng.integers(len(kind.colours))], np.float32) * rng.uniform(
-            0.8, 1.15
-        )
+        tone: Field = np.array(kind.colours[rng.integers(len(kind.colours))], np.float32) * rng.uniform(0.8, 1.15)
         high = kind.height * scale * vary
         half = max(kind.width * scale * vary / 2, 0.75 / pixels)  # never thinner than a pixel and a half
         rows, columns = window = self._window(foot - high, foot, middle - half, middle + half)

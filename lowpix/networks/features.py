@@ -15,10 +15,10 @@ SEGMENT_SCALES = (50, 200, 800)  # of Felzenszwalb and Huttenlocher's graph-base
 def pixel_features(image: NDArray[np.uint8]) -> torch.Tensor:
     """Features of every pixel, about zero mean and unit scale.
 
-    Gaussian scale space of the Lab colours, gradients and local deviation of the lightness, coordinates with
-    their Fourier octaves, and the mean colour and place of the graph-based segments (Felzenszwalb and
-    Huttenlocher, IJCV 2004) that the pixel lies in, at three scales: those make a network that sees one pixel
-    at a time follow the edges of regions.
+    Gaussian scale space of the Lab colours, standardised for each image so that a dark one shows as much as a
+    bright one, gradients and local deviation of the lightness, coordinates with their Fourier octaves, and the
+    mean colour and place of the graph-based segments (Felzenszwalb and Huttenlocher, IJCV 2004) that the pixel
+    lies in, at three scales: those make a network that sees one pixel at a time follow the edges of regions.
 
     Args:
         image: `(H, W, 3)` uint8.
@@ -27,8 +27,7 @@ def pixel_features(image: NDArray[np.uint8]) -> torch.Tensor:
         `(F, N)` float32 with N = H·W pixels in row-major order; F does not depend on the image.
     """
     height, width = image.shape[:2]
-    colours = np.moveaxis(rgb2lab(image).astype(np.float32), -1, 0) / 25
-    colours[0] -= 2  # lightness from 0..4 to -2..2
+    colours = _standardised(np.moveaxis(rgb2lab(image).astype(np.float32), -1, 0))
     y, x = np.mgrid[:height, :width].astype(np.float32)
     longer_half = max(height, width) / 2
     place = np.stack([(y - (height - 1) / 2) / longer_half, (x - (width - 1) / 2) / longer_half])
@@ -36,12 +35,22 @@ def pixel_features(image: NDArray[np.uint8]) -> torch.Tensor:
     planes = [colours, *(_scale(colours, sigma) for sigma in SCALES), place, _fourier(place)]
     summaries = np.concatenate([colours, place])
     for scale in SEGMENT_SCALES:
-        segments = felzenszwalb(image, scale=scale, sigma=0.8, min_size=max(20, scale // 4))
+        # a fifth: the spread of colours that the scales above are customarily meant for, RGB in 0 to 1
+        graph = np.moveaxis(colours, 0, -1) / 5
+        segments = felzenszwalb(graph, scale=scale, sigma=0.8, min_size=max(20, scale // 4))
         planes.append(_segment_means(segments, summaries))
     count = sum(len(plane) for plane in planes)
     features = np.empty((count, height * width), np.float32)
     np.concatenate(planes, out=features.reshape(count, height, width))
     return torch.from_numpy(features)
+
+
+def _standardised(lab: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Zero mean, and the image's own spread as the unit; less than 2 Lab units, hardly visible, is left small."""
+    lightness, *chroma = lab.std((1, 2))
+    unit = np.array([max(lightness, 2), *[1.5 * max(float(np.hypot(*chroma)), 2)] * 2], np.float32)
+    standardised: NDArray[np.float32] = (lab - lab.mean((1, 2), keepdims=True)) / unit[:, None, None]
+    return standardised
 
 
 def _scale(colours: NDArray[np.float32], sigma: int) -> NDArray[np.float32]:

@@ -57,7 +57,9 @@ class PixelMLP:
             rows,
         ).relu_()
         hidden = hidden.view(sessions * members, width, pixels)
-        hidden = torch.baddbmm(parameters["bias2"].flatten(0, 1), parameters["weight2"].flatten(0, 1), hidden).relu_()
+        hidden = torch.baddbmm(
+            parameters["bias2"].flatten(0, 1), parameters["weight2"].flatten(0, 1), hidden
+        ).relu_()
         logits = torch.baddbmm(parameters["bias3"].flatten(0, 1), parameters["weight3"].flatten(0, 1), hidden)
         return logits.view(sessions, members, -1, pixels)
 

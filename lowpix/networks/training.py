@@ -35,7 +35,9 @@ def padded(count: int) -> int:
     return -(-count // grain) * grain
 
 
-def train(network: Network, learners: list[Learner], rows: list[Any], answers: list[torch.Tensor], steps: int) -> None:
+def train(
+    network: Network, learners: list[Learner], rows: list[Any], answers: list[torch.Tensor], steps: int
+) -> None:
     """Train the learners in place for some steps of Adam on the cross-entropy of their revealed pixels.
 
     Learners are stacked, so they must agree in every shape and in `padded(n)`; each keeps its own moments and
@@ -70,7 +72,14 @@ def train(network: Network, learners: list[Learner], rows: list[Any], answers: l
         losses = -logits.log_softmax(2).gather(2, index)
         gradients = torch.autograd.grad((losses * weight).sum(), list(parameters.values()))
         ages = torch.tensor([learner.step + step for learner in learners], dtype=torch.float64)
-        _adam(parameters, dict(zip(parameters, gradients, strict=True)), first, second, ages, network.learning_rate)
+        _adam(
+            parameters,
+            dict(zip(parameters, gradients, strict=True)),
+            first,
+            second,
+            ages,
+            network.learning_rate,
+        )
 
     for session, learner in enumerate(learners):
         learner.parameters = {name: value[session].detach().clone() for name, value in parameters.items()}

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ class UNet:
     def _forward(self, parameters: Parameters, member: int, inputs: torch.Tensor) -> torch.Tensor:
         """`(C, N)` logits of one member."""
         own = {name: value[0, member] for name, value in parameters.items()}
-        logits = functional_call(_module(own["head.bias"].shape[0]), own, (inputs,))
+        logits: torch.Tensor = functional_call(_module(own["head.bias"].shape[0]), own, (inputs,))
         return logits[0].flatten(1)
 
 
@@ -83,7 +84,7 @@ class _Module(nn.Module):
         super().__init__()
         widths = [WIDTH * 2**level for level in range(LEVELS + 1)]
         self.down = nn.ModuleList(_Block(a, b) for a, b in zip([3, *widths], widths, strict=False))
-        self.up = nn.ModuleList(_Block(a + b, a) for a, b in zip(widths, widths[1:], strict=False))
+        self.up = nn.ModuleList(_Block(a + b, a) for a, b in pairwise(widths))
         self.head = nn.Conv2d(WIDTH, classes, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:

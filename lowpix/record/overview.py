@@ -44,9 +44,7 @@ def median_to_target(summary: pd.DataFrame, column: str = "pixels_to_target") ->
     images = runs.groupby("image").median()
     values, bounds = (_median_and_interval(images[name].to_numpy()) for name in ("value", "bound"))
     numbers = zip(values, bounds, strict=True)
-    return Estimate(
-        *(Bound(bound if value == math.inf else value, value == math.inf) for value, bound in numbers)
-    )
+    return Estimate(*(Bound(bound if value == math.inf else value, value == math.inf) for value, bound in numbers))
 
 
 def _median_and_interval(values: NDArray[np.float64]) -> tuple[float, float, float]:

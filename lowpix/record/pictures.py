@@ -1,7 +1,5 @@
 """The pictures that every study leaves beside its tables."""
 
-from pathlib import Path
-
 from lowpix.data import Dataset
 from lowpix.record.plots import Example, curves_picture, overview_picture
 from lowpix.record.pseudo_labels import read_label_map
@@ -12,7 +10,7 @@ EXAMPLES = 4
 
 
 def write_pictures(study: Study, tables: Tables, dataset: Dataset) -> None:
-    """Write `curves.png`, and `overview.png` of the first few images whose pseudo-labels are in the folder."""
+    """Write `curves.png`, and `overview.png` of a few images whose pseudo-labels are in the folder."""
     if not len(tables.summary):
         return
     curves_picture(study.folder / "curves.png", tables.curves, float(tables.summary["target"].iloc[0]))
@@ -32,10 +30,10 @@ def study_examples(study: Study, tables: Tables, dataset: Dataset, setting: str 
     runs = tables.summary[tables.summary["setting"] == setting].sort_values("seed").drop_duplicates("image")
     examples = []
     for name in dataset.images:
-        for run in runs[runs["image"] == name].itertuples():
-            file: Path = study.label_map_file(setting, run.seed, name)
+        for seed, accuracy in runs.loc[runs["image"] == name, ["seed", "accuracy"]].to_numpy().tolist():
+            file = study.label_map_file(setting, int(seed), name)
             if file.exists():
-                told = tables.revealed.query("setting == @setting and image == @name and seed == @run.seed")
+                told = tables.revealed.query("setting == @setting and image == @name and seed == @seed")
                 examples.append(
                     Example(
                         name=f"{name}, {setting}",
@@ -45,7 +43,7 @@ def study_examples(study: Study, tables: Tables, dataset: Dataset, setting: str 
                         rows=told["row"].to_numpy(),
                         columns=told["column"].to_numpy(),
                         labels=told["label"].to_numpy(),
-                        accuracy=run.accuracy,
+                        accuracy=accuracy,
                     )
                 )
         if len(examples) == EXAMPLES:

@@ -199,9 +199,7 @@ def _decorate(axes: Axes, ylabel: str, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _class_legend(
-    figure: Figure, shown: set[int], classes: Sequence[str], palette: NDArray[np.uint8]
-) -> None:
+def _class_legend(figure: Figure, shown: set[int], classes: Sequence[str], palette: NDArray[np.uint8]) -> None:
     handles = [
         Patch(facecolor=palette[label] / 255, edgecolor="#808080", label=classes[label])
         for label in sorted(shown - {IGNORE})

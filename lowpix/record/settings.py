@@ -15,7 +15,7 @@ import tomli_w
 from lowpix.errors import InputError
 from lowpix.record.atomic import atomic
 
-EXTENDABLE = frozenset({"acquisition", "images", "limit", "repeats", "jobs"})
+EXTENDABLE = frozenset({"acquisition", "images", "limit", "repeats", "jobs", "scene_count"})
 UNSET = "unset"  # how an option that is None is shown; TOML has no null, so that it is not written
 
 
@@ -44,12 +44,8 @@ def write_settings(path: Path, settings: Mapping[str, Any], extendable: Collecti
     both = [*old, *(key for key in new if key not in old)]
     changed = [key for key in both if old.get(key) != new.get(key) and key not in extendable]
     if changed:
-        shown = "; ".join(
-            f"{key} was {old.get(key, UNSET)!r}, now {new.get(key, UNSET)!r}" for key in changed
-        )
-        raise InputError(
-            f"{path}: {shown}; only {', '.join(sorted(extendable))} may change (--fresh starts anew)"
-        )
+        shown = "; ".join(f"{key} was {old.get(key, UNSET)!r}, now {new.get(key, UNSET)!r}" for key in changed)
+        raise InputError(f"{path}: {shown}; only {', '.join(sorted(extendable))} may change (--fresh starts anew)")
     merged = {key: _cover(old.get(key), new.get(key)) for key in both}
     _write(path, {**document, "settings": _as_toml(merged)})
 
@@ -125,9 +121,7 @@ def _checkout() -> dict[str, Any]:
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git(
-            "ls-files", "--error-unmatch", str(Path(__file__))
-        )  # a package installed within some other checkout
+        git("ls-files", "--error-unmatch", str(Path(__file__)))  # a package installed within some other checkout
         return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain", "--", "."))}
     except (OSError, subprocess.CalledProcessError):
         return {}

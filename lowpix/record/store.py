@@ -138,9 +138,7 @@ def open_study(
         raise InputError(f"{folder}: is a file; a study needs a folder")
     there = [name for name in OUTPUTS if (folder / name).exists()]
     if there and not record.exists():
-        raise InputError(
-            f"{folder}: holds {there[0]} but no study.toml, so it is no study: name another folder"
-        )
+        raise InputError(f"{folder}: holds {there[0]} but no study.toml, so it is no study: name another folder")
     if fresh and there:
         read_settings(record)  # some other program's study.toml is no leave to delete
         for name in OUTPUTS:

@@ -17,7 +17,8 @@ from lowpix.errors import InputError
 
 def entropy(p: torch.Tensor) -> torch.Tensor:
     """H(m) = −Σ_c m_c ln m_c of the members' mean m (Shannon 1948), in nats: 0 (certain) to ln C."""
-    return torch.special.entr(p.mean(-3)).sum(-1)
+    terms: torch.Tensor = torch.special.entr(p.mean(-3))
+    return terms.sum(-1)
 
 
 def least_confidence(p: torch.Tensor) -> torch.Tensor:

@@ -21,7 +21,9 @@ Oracle = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
 class Case:
     """One image to be revealed: its session, who answers, what is right, and what came of it."""
 
-    name: tuple[str, int]
+    setting: str
+    """Name of the setting."""
+    unit: tuple[str, int]
     """Image and seed."""
     session: ImageSession
     oracle: Oracle
@@ -66,9 +68,7 @@ class Case:
         }
 
 
-def reveal(
-    cases: Iterator[Case], schedule: Schedule, target: float, stop: str, stack: int = 1
-) -> Iterator[Case]:
+def reveal(cases: Iterator[Case], schedule: Schedule, target: float, stop: str, stack: int = 1) -> Iterator[Case]:
     """Run cases to their end, `stack` of them at once; each is given back as it ends, and the next one enters.
 
     Args:

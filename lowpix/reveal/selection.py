@@ -44,7 +44,7 @@ def top_percent(
     percent: float,
     draw: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Uniformly among the `percent` % highest scores of the askable pixels (PixelPick, arXiv 2104.06394, section 3).
+    """Uniformly among the `percent` % highest scores of the askable pixels (PixelPick, arXiv 2104.06394).
 
     Shapes as in `top`; at least `count` pixels, where there are so many, are drawn among.
     """

@@ -254,22 +254,21 @@ def fit(sessions: Sequence[ImageSession]) -> None:
     A session without a revealed pixel is left as it is. On a CPU a session's new parameters do not depend on
     which others are in the list, nor on their order.
     """
-    stacks: dict[tuple[object, ...], list[ImageSession]] = {}
+    stacks: dict[object, list[ImageSession]] = {}
     for index, session in enumerate(sessions):
-        if not (count := session.revealed):
-            continue
-        network, learner = session.network, session.learner
-        steps = network.steps if learner.step else network.first_steps
-        shapes = tuple(value.shape for value in learner.parameters.values())
-        alone = None if network.stacks else index
-        stacks.setdefault((network.name, shapes, session.device, steps, padded(count), alone), []).append(session)
-    for (_, _, _, steps, _, _), stack in stacks.items():
+        if session.revealed:
+            network, learner = session.network, session.learner
+            shapes = tuple(value.shape for value in learner.parameters.values())
+            alike = (padded(session.revealed), learner.step > 0) if network.stacks else index
+            stacks.setdefault((network.name, shapes, session.device, alike), []).append(session)
+    for stack in stacks.values():
         network = stack[0].network
+        steps = network.steps if stack[0].learner.step else network.first_steps
         rows, answers = [], []
         for session in stack:
             pixels, classes = session.training_rows()
             rows.append(network.rows(session.inputs, pixels))
             answers.append(classes)
-        train(network, [session.learner for session in stack], rows, answers, steps)  # type: ignore[arg-type]
+        train(network, [session.learner for session in stack], rows, answers, steps)
         for session in stack:
             session.remember()
