@@ -102,12 +102,13 @@ def _adam(
     rate: float,
 ) -> None:
     """One step of Adam in place; `ages` `(S,)` are the step counts after it, one a session."""
-    bias1 = (rate / (1 - BETA1**ages)).float()
-    bias2 = (1 - BETA2**ages).sqrt().float()
+    device = next(iter(parameters.values())).device
+    rates = (rate / (1 - BETA1**ages)).float().to(device)
+    spreads = (1 - BETA2**ages).sqrt().float().to(device)
     for name, value in parameters.items():
         shape = (-1, *(1,) * (value.ndim - 1))
         gradient, mean, square = gradients[name], first[name], second[name]
         mean.lerp_(gradient, 1 - BETA1)
         square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-        scale = square.sqrt().div_(bias2.to(value.device).view(shape)).add_(EPSILON)
-        value -= bias1.to(value.device).view(shape) * mean / scale
+        deviation = square.sqrt().div_(spreads.view(shape)).add_(EPSILON)
+        value -= rates.view(shape) * mean / deviation
