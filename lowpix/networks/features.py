@@ -56,7 +56,10 @@ def _standardised(lab: NDArray[np.float32]) -> NDArray[np.float32]:
 def _scale(colours: NDArray[np.float32], sigma: int) -> NDArray[np.float32]:
     """Smoothed colours, gradients (normalised by scale) and deviation of the lightness at one scale."""
     smooth = np.stack([ndimage.gaussian_filter(plane, sigma) for plane in colours])
-    dy, dx = np.gradient(smooth[0])
+    dy, dx = (
+        np.gradient(smooth[0], axis=axis) if size > 1 else np.zeros_like(smooth[0])
+        for axis, size in enumerate(smooth[0].shape)
+    )
     gradients = np.stack([dy, dx, np.hypot(dy, dx)]) * (2 * sigma)
     variance = ndimage.gaussian_filter(colours[0] ** 2, sigma) - smooth[0] ** 2
     return np.concatenate([smooth, gradients, 3 * np.sqrt(np.maximum(variance, 0))[None]])
