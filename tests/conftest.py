@@ -1,0 +1,28 @@
+"""What all tests share."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+import pytest
+import torch
+from data_samples import DATA
+
+mpl.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in a study: more threads change the last bits, and fight over small products."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def data_root() -> Path:
+    """Folder of the real data sets; the test is skipped where it is absent."""
+    if not DATA.is_dir():
+        pytest.skip(f"{DATA} is not there: set LOWPIX_DATA to the folder of the real data sets")
+    return DATA
