@@ -47,7 +47,7 @@ class ImageSession:
         image: `(H, W, 3)` uint8.
         askable: `(H, W)` bool, the pixels that may be asked. To leave void out is to know beforehand where it
             lies, which no person does.
-        classes: C, at least 2.
+        classes: C, 2 to 254: larger labels stand for UNSURE and VOID.
         network: a name in `lowpix.networks.NETWORKS`.
         members: networks per image; the network's own number if not given.
         acquisition: a name in `lowpix.reveal.acquisition.ACQUISITIONS`.
@@ -60,8 +60,8 @@ class ImageSession:
         history: how many fits `undo` can go back without training afresh.
 
     Raises:
-        InputError: unknown names, fewer than two classes, shapes that differ, nothing askable, or a privileged
-            acquisition without the truth.
+        InputError: unknown names, too few or too many classes, shapes that differ, nothing askable, or a
+            privileged acquisition without the truth.
     """
 
     def __init__(
@@ -90,6 +90,10 @@ class ImageSession:
         self.shape = image.shape[:2]
         if classes < 2:
             raise InputError(f"{classes} class: there is nothing to ask with fewer than two")
+        if classes > UNSURE:
+            raise InputError(
+                f"{classes} classes: there can be at most {UNSURE}, since larger labels are no classes"
+            )
         if askable.shape != self.shape:
             raise InputError(f"askable pixels {askable.shape}: must have the shape of the image {self.shape}")
         if not askable.any():
@@ -104,6 +108,7 @@ class ImageSession:
         self.inputs = self.network.inputs(image, self.device) if inputs is None else inputs
         self.learner = self._fresh_learner()
         self._asked = np.zeros(self.shape, np.bool_)
+        self._fitted = 0  # pixels asked when the networks were last trained
         self._history: deque[tuple[int, Learner]] = deque(maxlen=history)
 
     @property
@@ -124,7 +129,8 @@ class ImageSession:
     def ask(self, count: int) -> NDArray[np.int64]:
         """The `count` pixels to ask for next, `(k, 2)` rows and columns, from the last score map.
 
-        Before the first `predict` they are drawn uniformly. Fewer come back where askable pixels run out.
+        Before the first `predict` they are drawn uniformly. Fewer come back where askable pixels run out, or
+        spacing leaves no room for more.
         """
         askable = self.askable & ~self._asked
         draw = np.random.default_rng(seed_for(self.seed, "ask", self.asked))
@@ -148,7 +154,7 @@ class ImageSession:
         for (row, column), answer in zip(question.tolist(), np.asarray(answers).tolist(), strict=True):
             if not (0 <= row < self.shape[0] and 0 <= column < self.shape[1]):
                 raise InputError(f"pixel ({row}, {column}): lies outside the image of {self.shape}")
-            if answer >= self.classes and answer not in (IGNORE, UNSURE):
+            if not 0 <= answer < self.classes and answer not in (IGNORE, UNSURE):
                 raise InputError(f"answer {answer} at ({row}, {column}): must be a class under {self.classes}")
             pixel = row * self.shape[1] + column
             if pixel in seen:
@@ -170,7 +176,9 @@ class ImageSession:
         del self.pixels[keep:], self.answers[keep:]
         while self._history and self._history[-1][0] > keep:
             self._history.pop()
-        self.learner = self._history[-1][1].copy() if self._history else self._fresh_learner()
+        if self._fitted > keep:
+            self._fitted, learner = self._history[-1] if self._history else (0, self._fresh_learner())
+            self.learner = learner.copy()
 
     def training_rows(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Flat indices and classes of the revealed pixels, each `(n,)` int64."""
@@ -217,7 +225,8 @@ class ImageSession:
         return result
 
     def remember(self) -> None:
-        """Keep the networks as they are for `undo`."""
+        """Keep the networks as they are, just trained, for `undo`."""
+        self._fitted = self.asked
         if self._history.maxlen:
             self._history.append((self.asked, self.learner.copy()))
 

@@ -1,0 +1,463 @@
+"""Ask, tell, fit, predict, undo: one image's session, and many of them together."""
+
+import re
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lowpix.errors import InputError
+from lowpix.networks import find_network
+from lowpix.reveal.acquisition import ACQUISITIONS
+from lowpix.reveal.oracle import UNSURE, VOID
+from lowpix.reveal.session import ImageSession, Prediction, Selection, fit
+
+SHAPE, CLASSES = (24, 32), 3
+TRUTH = (np.add.outer(np.arange(24) // 8, np.arange(32) // 11) % CLASSES).astype(np.uint8)
+ASKABLE = np.ones(SHAPE, bool)
+ASKABLE[:3, :5] = False
+
+
+@cache
+def image() -> NDArray[np.uint8]:
+    colours = np.array([(200, 60, 40), (60, 180, 70), (40, 60, 210)])
+    noise = np.random.default_rng(0).normal(0, 20, (*SHAPE, 3))
+    return np.clip(colours[TRUTH] + noise, 0, 255).astype(np.uint8)
+
+
+@cache
+def shared_inputs(network: str) -> torch.Tensor:
+    return find_network(network).inputs(image(), torch.device("cpu"))
+
+
+def start(acquisition: str = "margin", network: str = "mlp", **options: Any) -> ImageSession:
+    options = {"truth": TRUTH if acquisition == "error_depth" else None, "members": 2, "seed": 3} | options
+    return ImageSession(
+        image(),
+        ASKABLE,
+        CLASSES,
+        network=network,
+        acquisition=acquisition,
+        inputs=shared_inputs(network),
+        **options,
+    )
+
+
+def right(question: NDArray[np.int64]) -> NDArray[np.uint8]:
+    return TRUTH[tuple(question.T)]
+
+
+def play(session: ImageSession, counts: list[int]) -> Prediction:
+    """A round per count, with right answers."""
+    for count in counts:
+        question = session.ask(count)
+        session.tell(question, right(question))
+        fit([session])
+        prediction = session.predict()
+    return prediction
+
+
+def weights(session: ImageSession) -> list[torch.Tensor]:
+    learner = session.learner
+    return [value for part in (learner.parameters, learner.first, learner.second) for value in part.values()]
+
+
+def assert_same_bits(session: ImageSession, other: ImageSession) -> None:
+    assert (session.pixels, session.answers) == (other.pixels, other.answers)
+    assert session.learner.step == other.learner.step
+    assert all(torch.equal(a, b) for a, b in zip(weights(session), weights(other), strict=True))
+    a, b = session.predict(), other.predict()
+    np.testing.assert_array_equal(a.labels, b.labels)
+    np.testing.assert_array_equal(a.confidence, b.confidence)
+    np.testing.assert_array_equal(session.ask(9), other.ask(9))
+
+
+every_acquisition = pytest.mark.parametrize("acquisition", ACQUISITIONS)
+every_network = pytest.mark.parametrize("network", ["mlp", pytest.param("unet", marks=pytest.mark.slow)])
+
+
+@every_acquisition
+@every_network
+def test_a_session_learns_and_never_asks_twice(acquisition: str, network: str) -> None:
+    session = start(acquisition, network, selection=Selection(spacing=2))
+    prediction = play(session, [6, 1, 1, 4, 8])
+    assert session.asked == session.revealed == 20
+    assert len(set(session.pixels)) == 20
+    assert ASKABLE.ravel()[session.pixels].all()
+    assert prediction.labels.shape == prediction.confidence.shape == SHAPE
+    assert (prediction.labels.dtype, prediction.confidence.dtype) == (np.uint8, np.float32)
+    assert 0 <= prediction.confidence.min() <= prediction.confidence.max() <= 1
+    assert prediction.labels.max() < CLASSES
+    overwritten = session.overwrite(prediction.labels)
+    assert (overwritten == TRUTH).mean() > 0.6  # a constant answer gets 0.35
+    assert (overwritten.ravel()[session.pixels] == TRUTH.ravel()[session.pixels]).all()
+
+
+def test_ask_gives_rows_and_columns_and_changes_nothing() -> None:
+    session = start()
+    play(session, [5])
+    question = session.ask(4)
+    assert question.shape == (4, 2)
+    assert question.dtype == np.int64
+    np.testing.assert_array_equal(session.ask(4), question)
+    np.testing.assert_array_equal(session.ask(2), question[:2])
+    assert session.asked == 5
+    assert session.ask(0).shape == (0, 2)
+
+
+def test_everything_askable_is_asked_in_the_end() -> None:
+    session = start(selection=Selection(spacing=0))
+    play(session, [5])
+    question = session.ask(10_000)
+    assert len(question) == ASKABLE.sum() - 5
+    assert session.askable_left
+    session.tell(question, right(question))
+    assert not session.askable_left
+    assert len(session.ask(1)) == 0
+    np.testing.assert_array_equal(session.overwrite(np.zeros(SHAPE, np.uint8))[ASKABLE], TRUTH[ASKABLE])
+
+
+def test_predict_says_what_the_members_say_on_average() -> None:
+    session = start(members=3)
+    prediction = play(session, [9, 3])
+    logits = torch.cat([tile for _, tile in session.network.tiles(session.learner.parameters, session.inputs)], -1)
+    mean = logits.double().softmax(1).mean(0).numpy()  # (C, N)
+    np.testing.assert_array_equal(prediction.labels.ravel(), mean.argmax(0))
+    np.testing.assert_allclose(prediction.confidence.ravel(), mean.max(0), atol=1e-5)
+    two = np.sort(mean, axis=0)[-2:]
+    np.testing.assert_allclose(session.scores.ravel(), two[0] - two[1], atol=1e-5)  # type: ignore[union-attr]
+
+
+@every_network
+def test_same_seed_same_bits_and_another_seed_others(network: str) -> None:
+    one, same, other = start(network=network), start(network=network), start(network=network, seed=4)
+    torch.manual_seed(0)
+    np.random.seed(0)  # global random state must be of no account
+    play(one, [5, 1, 3])
+    torch.manual_seed(1)
+    np.random.seed(1)
+    play(same, [5, 1, 3])
+    play(other, [5, 1, 3])
+    assert_same_bits(one, same)
+    assert one.pixels[:5] != other.pixels[:5]
+    assert not all(torch.equal(a, b) for a, b in zip(weights(one), weights(other), strict=True))
+
+
+def test_all_settings_share_first_pixels_and_initial_weights() -> None:
+    selections = [Selection(), Selection(spacing=0), Selection(percent=5)]
+    sessions = [start(name, selection=selection) for name in ACQUISITIONS for selection in selections]
+    first = sessions[0]
+    for other in sessions[1:]:
+        np.testing.assert_array_equal(first.ask(7), other.ask(7))
+        assert all(torch.equal(a, b) for a, b in zip(weights(first), weights(other), strict=True))
+    predictions = [play(session, [7]) for session in sessions]
+    assert all((prediction.labels == predictions[0].labels).all() for prediction in predictions)
+    second = {tuple(map(tuple, session.ask(3).tolist())) for session in sessions}
+    assert len(second) > len(ACQUISITIONS)  # from here on they go their own ways
+
+
+def test_first_pixels_are_uniform_and_a_smaller_first_round_is_not_another_place() -> None:
+    hits = np.zeros(SHAPE)
+    for seed in range(300):
+        hits[tuple(start(seed=seed).ask(8).T)] += 1
+    assert not hits[~ASKABLE].any()
+    quarters = hits[:12, :16].sum(), hits[:12, 16:].sum(), hits[12:, :16].sum(), hits[12:, 16:].sum()
+    areas = np.array([192 - 15, 192, 192, 192]) / ASKABLE.sum()
+    np.testing.assert_allclose(np.array(quarters) / 2400, areas, atol=0.04)
+
+
+def test_spacing_keeps_picks_of_a_round_apart_but_random_ignores_it() -> None:
+    def nearest(acquisition: str) -> int:
+        session = start(acquisition, selection=Selection(spacing=6))
+        play(session, [5])
+        picks = session.ask(8)
+        between = np.abs(picks[:, None] - picks[None]).max(-1)
+        return int(between[~np.eye(len(picks), dtype=bool)].min())
+
+    assert nearest("margin") > 6
+    assert nearest("entropy") > 6
+    assert nearest("random") <= 6  # 8 uniform picks in 24×32 all 7 apart: next to impossible
+
+
+def test_random_picks_as_many_as_asked_whatever_the_spacing() -> None:
+    session = start("random", selection=Selection(spacing=50))
+    play(session, [5])
+    assert len(session.ask(20)) == 20
+    other = start("margin", selection=Selection(spacing=50))
+    play(other, [5])
+    assert len(other.ask(20)) == 1
+
+
+def test_random_asks_a_fresh_draw_every_round() -> None:
+    session = start("random")
+    play(session, [4])
+    scores = session.scores
+    play(session, [4])
+    assert not np.array_equal(scores, session.scores)
+    assert session.scores is not None
+    assert abs(session.scores.mean() - 0.5) < 0.05
+
+
+def test_percent_draws_among_the_highest_scores() -> None:
+    session = start(selection=Selection(percent=5))
+    play(session, [5])
+    assert session.scores is not None
+    left = ASKABLE.copy()
+    left.ravel()[session.pixels] = False
+    lowest = np.sort(session.scores[left])[::-1][round(left.sum() * 0.05) - 1]
+    assert (session.scores[tuple(session.ask(10).T)] >= lowest).all()
+    assert session.selection_name == "random among the top 5 %"
+
+
+def test_selection_names() -> None:
+    assert start().selection_name == "top, 10 px apart"
+    assert start("random").selection_name == "top, 0 px apart"
+    assert start("error_depth").selection_name == "top, each clear of the mistakes before"
+
+
+def test_error_depth_asks_only_for_mistakes() -> None:
+    session = start("error_depth")
+    prediction = play(session, [4])
+    question = session.ask(3)
+    assert (prediction.labels[tuple(question.T)] != right(question)).all()
+
+
+def test_error_depth_never_asks_void_for_a_mistake() -> None:
+    void = TRUTH.copy()
+    void[:, 16:] = VOID
+    session = ImageSession(
+        image(), np.ones(SHAPE, bool), CLASSES, acquisition="error_depth", truth=void, inputs=shared_inputs("mlp")
+    )
+    question = session.ask(6)
+    session.tell(question, void[tuple(question.T)])
+    fit([session])
+    session.predict()
+    assert session.scores is not None
+    assert session.scores.any()
+    assert not session.scores[:, 16:].any()
+
+
+def test_void_and_unsure_cost_a_click_and_teach_nothing() -> None:
+    session, other = start(), start()
+    question = session.ask(8)
+    answers = right(question)
+    answers[[2, 5]] = VOID, UNSURE
+    session.tell(question, answers)
+    assert (session.asked, session.revealed) == (8, 6)
+    taught = [0, 1, 3, 4, 6, 7]
+    other.tell(question[taught], answers[taught])
+    fit([session, other])
+    assert all(torch.equal(a, b) for a, b in zip(weights(session), weights(other), strict=True))
+    predicted = session.predict().labels
+    whole = session.overwrite(predicted)
+    assert whole[tuple(question[2])] == VOID
+    assert whole[tuple(question[5])] == predicted[tuple(question[5])]
+    assert not {tuple(pixel) for pixel in question.tolist()} & set(map(tuple, session.ask(600).tolist()))
+
+
+def test_with_nothing_revealed_there_is_nothing_to_fit() -> None:
+    session = start()
+    before = weights(session)
+    question = session.ask(3)
+    session.tell(question, np.array([VOID, UNSURE, VOID], np.uint8))
+    fit([session])
+    assert session.learner.step == 0
+    assert all(a is b for a, b in zip(before, weights(session), strict=True))
+    session.predict()
+    assert len(session.ask(2)) == 2
+
+
+def test_part_of_a_question_may_be_told() -> None:
+    session = start()
+    question = session.ask(6)
+    session.tell(question[[4, 1]], right(question[[4, 1]]))
+    assert session.pixels == [row * SHAPE[1] + column for row, column in question[[4, 1]].tolist()]
+    session.tell(np.empty((0, 2), np.int64), np.empty(0, np.uint8))
+    assert session.asked == 2
+
+
+@pytest.mark.parametrize(
+    ("question", "answers", "message"),
+    [
+        ([[24, 0]], [1], "pixel (24, 0): lies outside the image of (24, 32)"),
+        ([[0, 32]], [1], "pixel (0, 32): lies outside the image of (24, 32)"),
+        ([[-1, 4]], [1], "pixel (-1, 4): lies outside the image of (24, 32)"),
+        ([[9, 9]], [3], "answer 3 at (9, 9): must be a class under 3"),
+        ([[9, 9]], [-1], "answer -1 at (9, 9): must be a class under 3"),
+        ([[9, 9]], [253], "answer 253 at (9, 9): must be a class under 3"),
+        ([[9, 9], [8, 8]], [1], "1 answers to 2 pixels: must be one each"),
+        ([[5, 5]], [1], "pixel (5, 5): was told before; undo first to change its answer"),
+        ([[9, 9], [9, 9]], [1, 1], "pixel (9, 9): was told before; undo first to change its answer"),
+        ([[8, 8], [9, 9], [30, 9]], [0, 1, 1], "pixel (30, 9): lies outside the image of (24, 32)"),
+    ],
+)
+def test_tell_refuses_and_takes_nothing(question: list[list[int]], answers: list[int], message: str) -> None:
+    session = start()
+    session.tell(np.array([[5, 5]]), np.array([1]))
+    with pytest.raises(InputError, match=f"^{re.escape(message)}$"):
+        session.tell(np.array(question), np.array(answers))
+    assert (session.pixels, session.answers) == ([5 * 32 + 5], [1])
+    assert len(session.ask(10_000)) == ASKABLE.sum() - 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"classes": 1}, "1 class: there is nothing to ask with fewer than two"),
+        ({"classes": 255}, "255 classes: there can be at most 254, since larger labels are no classes"),
+        ({"askable": np.ones((9, 9), bool)}, "askable pixels (9, 9): must have the shape of the image (24, 32)"),
+        ({"askable": np.zeros(SHAPE, bool)}, "no pixel of the image may be asked"),
+        ({"acquisition": "error_depth"}, "--acquisition error_depth: needs the true label map"),
+        ({"acquisition": "guess"}, "--acquisition guess: unknown; choose from"),
+        ({"network": "cnn"}, "--network cnn: unknown; choose from mlp, unet"),
+    ],
+)  # fmt: skip
+def test_a_session_that_cannot_be(changes: dict[str, Any], message: str) -> None:
+    arguments: dict[str, Any] = {"image": image(), "askable": ASKABLE, "classes": CLASSES} | changes
+    with pytest.raises(InputError, match=f"^{re.escape(message)}"):
+        ImageSession(**arguments)
+
+
+def test_what_is_askable_is_the_sessions_own() -> None:
+    askable = ASKABLE.copy()
+    session = ImageSession(image(), askable, CLASSES, inputs=shared_inputs("mlp"))
+    askable[:] = False
+    assert len(session.ask(4)) == 4
+
+
+@every_network
+def test_fit_of_many_is_fit_of_each(network: str) -> None:
+    """With other seeds, acquisitions, members, images, numbers of revealed pixels, and entering late."""
+    shared_inputs(network)
+
+    def sessions() -> list[ImageSession]:
+        smaller = ImageSession(image()[:17, :19], ASKABLE[:17, :19], CLASSES, network=network, members=2, seed=9)
+        kinds = [start("margin", network), start("random", network), start("margin", network, seed=8)]
+        return [*kinds, start("margin", network, members=1), smaller]
+
+    def answer(each: list[ImageSession], count: int) -> None:
+        for index, session in enumerate(each):
+            question = session.ask(count + index)
+            session.tell(question, right(question))
+
+    alone, together = sessions(), sessions()
+    for group in (alone, together):
+        for entered in (2, 5):
+            answer(group[:entered], 9)
+            if group is alone:
+                for session in group[:entered]:
+                    fit([session])
+            else:
+                fit(group[:entered][::-1])
+            for session in group[:entered]:
+                session.predict()
+    for one, other in zip(alone, together, strict=True):
+        assert_same_bits(one, other)
+
+
+def test_fit_takes_no_sessions() -> None:
+    fit([])
+
+
+@every_network
+def test_undo_with_history_is_never_having_told(network: str) -> None:
+    session, never = start(network=network, history=2), start(network=network)
+    play(session, [5, 2, 3])
+    play(never, [5, 2])
+    session.undo(3)
+    assert_same_bits(session, never)
+    for each in (session, never):  # and so it stays
+        play(each, [1, 4])
+    assert_same_bits(session, never)
+
+
+def test_undo_beyond_its_history_trains_afresh() -> None:
+    session, never = start(history=1), start()
+    play(session, [5, 2, 3])
+    session.undo(3)  # the one fit that was kept had seen what is undone
+    assert (session.asked, session.learner.step) == (7, 0)
+    for pixel in session.pixels:
+        question = np.array([divmod(pixel, SHAPE[1])])
+        never.tell(question, right(question))
+    fit([session, never])
+    assert_same_bits(session, never)
+
+
+def test_undo_over_several_fits_and_back_again() -> None:
+    session, never = start(history=8), start(history=8)
+    play(never, [5, 1])
+    play(session, [5, 1, 1, 1, 2])
+    session.undo(1)  # splits a round: the fit that saw all of it is gone, the one before stays
+    assert session.asked == 9
+    session.undo(3)
+    assert_same_bits(session, never)
+
+
+def test_undo_without_history_trains_afresh() -> None:
+    session, never = start(), start()
+    play(session, [5, 2])
+    session.undo(2)
+    assert session.learner.step == 0
+    question = never.ask(5)
+    never.tell(question, right(question))
+    fit([never])
+    fit([session])
+    assert_same_bits(session, never)
+
+
+@pytest.mark.parametrize("history", [0, 3])
+def test_undo_of_what_no_fit_has_seen_leaves_the_networks(history: int) -> None:
+    session, never = start(history=history), start(history=history)
+    play(session, [5, 2])
+    play(never, [5, 2])
+    question = session.ask(3)
+    session.tell(question, right(question))
+    session.undo(2)
+    session.undo()
+    session.undo(0)
+    assert_same_bits(session, never)
+
+
+def test_undo_of_everything_is_the_beginning() -> None:
+    session = start(history=3)
+    play(session, [5, 2])
+    session.undo(100)
+    assert session.asked == session.revealed == 0
+    fresh = start()
+    assert all(torch.equal(a, b) for a, b in zip(weights(session), weights(fresh), strict=True))
+    session.undo()
+    assert session.asked == 0
+
+
+def test_an_undone_pixel_may_be_asked_and_told_again() -> None:
+    session = start()
+    question = session.ask(5)
+    session.tell(question, right(question))
+    session.undo()
+    assert session.asked == 4
+    assert len(session.ask(10_000)) == ASKABLE.sum() - 4
+    session.tell(question[4:], np.array([VOID], np.uint8))
+    assert session.answers[-1] == VOID
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.one_of(st.integers(1, 6), st.integers(-4, -1)), max_size=12))
+def test_the_log_is_what_was_told_less_what_was_undone(moves: list[int]) -> None:
+    session, log = start(), []
+    for move in moves:
+        if move > 0:
+            question = session.ask(move)
+            session.tell(question, right(question))
+            log += (question[:, 0] * SHAPE[1] + question[:, 1]).tolist()
+        else:
+            session.undo(-move)
+            log = log[:move]
+    assert session.pixels == log
+    assert session.answers == TRUTH.ravel()[log].tolist()
+    left = set(map(tuple, session.ask(10_000).tolist()))
+    assert left == {tuple(pixel) for pixel in np.argwhere(ASKABLE)} - {divmod(pixel, SHAPE[1]) for pixel in log}
