@@ -1,5 +1,6 @@
 """python -m lowpix.image_study: one small network per image, revealed pixel by pixel until the target."""
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -233,10 +234,11 @@ def _settings(dataset: Dataset, options: Options) -> dict[str, object]:
 
 
 def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
-    except RuntimeError:
-        raise InputError(f"--device {name}: must be auto, cpu, cuda or cuda:1") from None
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if not re.fullmatch(r"cpu|cuda(:\d{1,2})?", name):
+        raise InputError(f"--device {name}: must be auto, cpu, cuda or cuda:1")
+    device = torch.device(name)
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise InputError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices")
     return device

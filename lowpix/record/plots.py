@@ -128,14 +128,15 @@ def draw_curves(axes: Axes, curves: pd.DataFrame, target: float | None = None) -
     axes.yaxis.set_minor_locator(NullLocator())
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
     if target is not None:
-        axes.axhline(target, color="#505050", linewidth=1, linestyle=":")
+        height = float(np.clip(target, *ENDS))
+        axes.axhline(height, color="#505050", linewidth=1, linestyle=":")
         place: dict[str, Any] = {
             "transform": axes.get_yaxis_transform(),
             "va": "bottom",
             "fontsize": 8,
             "color": "#505050",
         }
-        axes.text(0.01, target, f"target {100 * target:g} %", **place)
+        axes.text(0.01, height, f"target {100 * target:g} %", **place)
 
 
 def draw_reached(axes: Axes, curves: pd.DataFrame, target: float) -> None:

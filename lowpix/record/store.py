@@ -130,8 +130,8 @@ def open_study(
     `settings` are the options as resolved (text, numbers, truth values, paths, None, and lists of them),
     without those that name a place of this machine. They are written to `study.toml`; on an existing study
     only the `extendable` ones may differ, see `write_settings`. With `fresh` all that a study writes is
-    removed first, and nothing else. Raises InputError on any other difference, and on a folder whose contents
-    are no study's.
+    removed first, and nothing else. Raises InputError on any other difference, on a folder whose contents are
+    no study's, and on one that cannot be written to.
     """
     record = folder / "study.toml"
     if folder.exists() and not folder.is_dir():
@@ -144,7 +144,10 @@ def open_study(
         for name in OUTPUTS:
             for path in (folder / name, *folder.glob(f".{name}.*.tmp")):
                 _remove(path)
-    write_settings(record, settings, extendable)
+    try:
+        write_settings(record, settings, extendable)
+    except OSError as fault:
+        raise InputError(f"{folder}: cannot be written to ({fault.strerror})") from None
     study = Study(folder)
     study.record_work(0.0, device)
     return study
