@@ -1,0 +1,624 @@
+"""The image study as a whole: its tables, how it stops, goes on and is extended, and what it refuses."""
+
+import re
+import runpy
+import sys
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from data_samples import write, write_folder
+from PIL import Image
+from sklearn.metrics import jaccard_score
+
+from lowpix.data import IGNORE, Dataset, open_dataset
+from lowpix.errors import InputError
+from lowpix.image_study import Options, command, image_study
+from lowpix.record import Tables
+
+SMALL: dict[str, Any] = {"scene_size": (24, 32), "scene_count": 3, "max_pixels": 14, "pixels_per_round": "3"}
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of a tiny study's time is its pictures, so only tests that look at them draw any."""
+    if "drawn" not in request.node.name:
+        monkeypatch.setattr("lowpix.image_study.write_pictures", lambda *_: None)
+
+
+def study(out: Path, **options: Any) -> Tables:
+    return image_study(Options(**SMALL | {"out": out} | options)).tables()
+
+
+def scenes(seed: int = 0) -> Dataset:
+    return open_dataset("scenes", scene_size=SMALL["scene_size"], scene_count=SMALL["scene_count"], seed=seed)
+
+
+def assert_same_tables(one: Tables, other: Tables) -> None:
+    """Bit for bit in every column but `seconds`."""
+    for a, b in zip(one, other, strict=True):
+        pd.testing.assert_frame_equal(
+            a.drop(columns="seconds", errors="ignore"),
+            b.drop(columns="seconds", errors="ignore"),
+            check_exact=True,
+        )
+
+
+def pictures(out: Path) -> dict[str, bytes]:
+    """Pseudo-labels and confidences, by name."""
+    return {
+        str(path.relative_to(out)): path.read_bytes()
+        for kind in ("pseudo_labels", "confidence")
+        for path in sorted((out / kind).rglob("*.png"))
+    }
+
+
+def run_files(out: Path) -> dict[str, tuple[int, int]]:
+    """Which file each finished run is, to tell one that was written again."""
+    return {str(path): (path.stat().st_ino, path.stat().st_mtime_ns) for path in out.rglob("runs/*/*/*.parquet")}
+
+
+# What a study leaves behind
+
+
+def test_tables_have_the_columns_of_the_design(tmp_path: Path) -> None:
+    study(tmp_path, acquisition=("margin", "error_depth"))
+    curves = pd.read_parquet(tmp_path / "curves.parquet")
+    columns = (
+        "dataset setting image network acquisition selection oracle privileged stop void seed round asked "
+        "revealed fraction accuracy accuracy_unrevealed miou seconds"
+    )
+    assert list(curves.columns) == columns.split()
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    columns = (
+        "dataset setting image network acquisition seed pixels_to_target fraction_to_target target censored "
+        "accuracy miou classes seconds"
+    )
+    assert set(columns.split()) <= set(summary.columns)
+    revealed = pd.read_parquet(tmp_path / "revealed.parquet")
+    assert list(revealed.columns) == ["setting", "image", "seed", "order", "round", "row", "column", "label"]
+    assert len(summary) == 6
+    assert set(summary["setting"]) == {"mlp-margin", "mlp-error_depth"}
+    assert (summary["privileged"] == (summary["acquisition"] == "error_depth")).all()
+    written = tomllib.loads((tmp_path / "study.toml").read_text())
+    assert written["settings"]["acquisition"] == ["margin", "error_depth"]
+    assert written["settings"]["members"] == 4
+    assert written["produced"][0]["wall_seconds"] > 0
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"acquisition": ("margin", "error_depth")}, {"target": 1.0}, {"oracle_refusal": 1.0}, {"limit": 1}],
+    ids=["two settings", "all of it", "nothing revealed", "one image"],
+)
+@pytest.mark.filterwarnings("error")
+def test_pictures_are_drawn(tmp_path: Path, options: dict[str, Any]) -> None:
+    study(tmp_path, **options)
+    for name in ("overview.png", "curves.png"):
+        shown = np.array(Image.open(tmp_path / name).convert("L"))
+        assert min(shown.shape) > 100
+        assert shown.std() > 10  # not blank
+
+
+def test_tables_follow_from_label_maps_and_pixels(tmp_path: Path) -> None:
+    curves, summary, revealed = study(tmp_path, acquisition=("margin", "random"), repeats=2)
+    dataset = scenes()
+    assert len(summary) == 2 * 2 * 3
+    for run in summary.itertuples():
+        truth = dataset.labels(run.image)
+        assert truth is not None
+        labels = np.array(Image.open(tmp_path / f"pseudo_labels/{run.setting}/{run.seed}/{run.image}.png"))
+        told = revealed.query("setting == @run.setting and image == @run.image and seed == @run.seed")
+        rounds = curves.query("setting == @run.setting and image == @run.image and seed == @run.seed")
+        last = rounds.iloc[-1]
+        known = truth != IGNORE
+        assert run.accuracy == pytest.approx((labels == truth)[known].mean(), abs=1e-12)
+        held = np.unique(truth[known])
+        ious = jaccard_score(truth[known], labels[known], labels=held, average=None)
+        assert run.miou == pytest.approx(ious.mean(), abs=1e-12)
+        assert run.classes == len(held)
+        # the revealed pixels: all different, never void, rightly labelled, and so in the pseudo-labels
+        where = told["row"].to_numpy(), told["column"].to_numpy()
+        assert len(set(zip(*where, strict=True))) == len(told) == run.revealed == last["revealed"] == 14
+        assert (told["label"] == truth[where]).all()
+        assert (told["label"] == labels[where]).all()
+        assert list(told["order"]) == list(range(14))
+        assert list(np.cumsum(np.bincount(told["round"]))) == list(rounds["revealed"])
+        known[where] = False
+        assert last["accuracy_unrevealed"] == pytest.approx((labels == truth)[known].mean(), abs=1e-12)
+        assert list(rounds["asked"]) == [5, 8, 11, 14]
+        assert list(rounds["asked"]) == list(rounds["revealed"])
+        np.testing.assert_allclose(rounds["fraction"], rounds["revealed"] / (24 * 32))
+        assert rounds["seconds"].is_monotonic_increasing
+        assert run.seconds == last["seconds"] > 0
+        confidence = np.array(Image.open(tmp_path / f"confidence/{run.setting}/{run.seed}/{run.image}.png"))
+        assert confidence.shape == truth.shape
+        assert (curves["void"] == "never asked").all()
+
+
+def test_target_ends_an_image_and_budget_does_not(tmp_path: Path) -> None:
+    options = {"target": 0.6, "max_pixels": 30, "pixels_per_round": "2"}
+    curves, summary, _ = study(tmp_path / "target", **options)
+    longer, whole, _ = study(tmp_path / "budget", stop="budget", **options)
+    assert (summary["stop"] == "target").all()
+    assert (whole["stop"] == "budget").all()
+    assert (longer.groupby("image")["asked"].max() == 30).all()
+    for name, rounds in curves.groupby("image"):
+        reached = rounds["accuracy"] >= 0.6
+        assert list(reached).count(True) == int(reached.iloc[-1])  # the round that reaches it is the last
+        assert reached.iloc[-1] or rounds["asked"].iloc[-1] == 30
+        same = longer[longer["image"] == name].head(len(rounds))
+        unlike = ["stop", "seconds"]
+        pd.testing.assert_frame_equal(
+            rounds.drop(columns=unlike).reset_index(drop=True), same.drop(columns=unlike).reset_index(drop=True)
+        )
+    for table in (summary, whole):
+        assert not table["censored"].all()
+        assert (table["pixels_to_target"].isna() == table["censored"]).all()
+        assert (table["fraction_to_target"].isna() == table["censored"]).all()
+    pd.testing.assert_series_equal(summary["pixels_to_target"], whole["pixels_to_target"])
+    done = summary[~summary["censored"]]
+    assert (done["pixels_to_target"] == done["revealed"]).all()
+
+
+def test_an_unreached_target_is_censored_and_left_empty(tmp_path: Path) -> None:
+    study(tmp_path, target=1.0, max_pixels=6)
+    lines = pd.read_csv(tmp_path / "summary.csv", dtype=str, keep_default_na=False)
+    assert (lines["pixels_to_target"] == "").all()
+    assert (lines["fraction_to_target"] == "").all()
+    assert (lines["censored"] == "True").all()
+
+
+def test_settings_share_first_pixels_and_the_first_round(tmp_path: Path) -> None:
+    every = ("random", "entropy", "least_confidence", "margin", "error_depth")
+    curves, _, revealed = study(tmp_path, acquisition=every, max_pixels=8)
+    first = revealed[revealed["round"] == 0]
+    for column in ("row", "column", "label"):
+        by_setting = first.pivot(index=["image", "order"], columns="setting", values=column)
+        assert by_setting.shape == (15, 5)
+        assert (by_setting.nunique(axis=1) == 1).all()
+    opening = curves[curves["round"] == 0]
+    for column in ("accuracy", "accuracy_unrevealed", "miou"):  # the same pixels and initial weights
+        assert (opening.groupby("image")[column].nunique() == 1).all()
+    second = revealed[revealed["round"] == 1].groupby("setting")[["row", "column"]]
+    assert len({tuple(map(tuple, pixels.to_numpy())) for _, pixels in second}) == 5
+
+
+def test_repeats_differ_and_seeds_count_from_the_seed(tmp_path: Path) -> None:
+    _, summary, revealed = study(tmp_path, seed=7, repeats=2)
+    assert sorted(summary["seed"].unique()) == [7, 8]
+    places = {
+        seed: told[["image", "row", "column"]].to_numpy().tolist() for seed, told in revealed.groupby("seed")
+    }
+    assert places[7] != places[8]
+
+
+# The oracle
+
+
+def half_void(root: Path) -> Path:
+    """A folder of two images of two classes, the right half of which is void."""
+    random = np.random.default_rng(0)
+    write_folder(root, ignore_index=9)
+    for name in ("a", "b"):
+        labels = np.repeat([[0], [1]], 10, axis=0).repeat(24, axis=1)
+        image = np.where(labels[..., None] == 1, (200, 90, 60), (50, 90, 180)) + random.normal(0, 15, (20, 24, 3))
+        labels[:, 12:] = 9
+        write(root / "images" / f"{name}.png", image.clip(0, 255))
+        write(root / "labels" / f"{name}.png", labels)
+    return root
+
+
+def test_void_is_never_asked_unless_it_may_be(tmp_path: Path) -> None:
+    options = {"dataset": "folder", "data_root": half_void(tmp_path / "data"), "acquisition": ("random", "margin")}
+    options |= {"max_pixels": 60, "pixels_per_round": "11", "target": 1.0, "stop": "budget", "spacing": 0}
+    curves, summary, revealed = study(tmp_path / "never", **options)
+    assert (revealed["column"] < 12).all()
+    assert (curves["asked"] == curves["revealed"]).all()
+    assert set(curves["void"]) == {"never asked"}
+    curves, summary, revealed = study(tmp_path / "asked", ask_void=True, **options)
+    assert set(summary["void"]) == set(curves["void"]) == {"asked"}
+    assert (revealed["column"] < 12).all()  # void is an answer, but reveals no class
+    random = curves[(curves["acquisition"] == "random") & (curves["asked"] == 60)]
+    assert len(random) == 2
+    assert random["revealed"].between(15, 45).all()  # half of what a uniform choice asks is void
+    counts = revealed.groupby(["setting", "image"]).size()
+    assert counts.to_dict() == summary.set_index(["setting", "image"])["revealed"].to_dict()
+    np.testing.assert_allclose(summary["fraction"], summary["revealed"] / 480)
+    labels = np.array(Image.open(tmp_path / "asked/pseudo_labels/mlp-random/0/a.png"))
+    assert (labels[:, 12:] == IGNORE).any()  # pseudo-labels say void where the oracle said so
+
+
+@pytest.mark.parametrize("noise", [0.3, 1.0])
+def test_a_noisy_oracle_is_believed(tmp_path: Path, noise: float) -> None:
+    options = {"acquisition": ("random", "margin"), "max_pixels": 60, "pixels_per_round": "28", "target": 1.0}
+    _, summary, revealed = study(tmp_path, oracle_noise=noise, **options)
+    dataset = scenes()
+    wrong = []
+    for (setting, image), told in revealed.groupby(["setting", "image"]):
+        truth = dataset.labels(image)
+        where = told["row"].to_numpy(), told["column"].to_numpy()
+        assert truth is not None
+        wrong.append((told["label"] != truth[where]).mean())
+        labels = np.array(Image.open(tmp_path / f"pseudo_labels/{setting}/0/{image}.png"))
+        assert (labels[where] == told["label"]).all()
+        known = truth != IGNORE
+        accuracy = summary.query("setting == @setting and image == @image")["accuracy"].item()
+        assert accuracy == pytest.approx((labels == truth)[known].mean())
+    assert np.mean(wrong) == pytest.approx(noise, abs=0.1)
+    assert set(summary["oracle"]) == {f"label map, {noise:g} wrong, 0 refused"}
+
+
+def test_a_refusal_costs_a_click(tmp_path: Path) -> None:
+    options = {"acquisition": ("random",), "max_pixels": 60, "pixels_per_round": "28", "target": 1.0}
+    curves, summary, revealed = study(tmp_path, oracle_refusal=0.5, **options)
+    last = curves[curves["asked"] == 60]
+    assert len(last) == 3
+    assert last["revealed"].between(15, 45).all()
+    assert len(revealed) == summary["revealed"].sum() == last["revealed"].sum()
+    everything = study(tmp_path / "all", oracle_refusal=1.0, **options)
+    assert len(everything.revealed) == 0
+    assert (everything.summary["revealed"] == 0).all()
+
+
+# Going on
+
+
+def test_rerun_does_nothing_and_gives_the_same_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = study(tmp_path, acquisition=("margin", "random"))
+    files, shown = run_files(tmp_path), pictures(tmp_path)
+    tables = [(tmp_path / name).read_bytes() for name in ("curves.parquet", "summary.csv", "revealed.parquet")]
+    assert "6 runs, 6 of them to do" in capsys.readouterr().out
+    again = study(tmp_path, acquisition=("margin", "random"))
+    assert "6 runs, 0 of them to do" in capsys.readouterr().out
+    assert run_files(tmp_path) == files
+    assert pictures(tmp_path) == shown
+    assert_same_tables(first, again)
+    names = ("curves.parquet", "summary.csv", "revealed.parquet")
+    assert [(tmp_path / name).read_bytes() for name in names] == tables
+
+
+@pytest.mark.parametrize(
+    ("part", "whole"),
+    [
+        ({}, {"acquisition": ("margin", "random")}),
+        pytest.param({}, {"repeats": 2}, marks=pytest.mark.slow),
+        ({"limit": 1}, {"limit": 3}),
+        ({"limit": 2}, {}),
+        ({"scene_count": 2}, {}),
+        ({"images": ("scene_002",)}, {"images": ("scene_002", "scene_000")}),
+        pytest.param(
+            {"limit": 2, "acquisition": ("error_depth",)},
+            {"acquisition": ("random", "error_depth"), "repeats": 2},
+            marks=pytest.mark.slow,
+        ),
+    ],
+    ids=["acquisition", "repeats", "limit", "no limit", "scenes", "images", "all"],
+)
+def test_extended_is_as_done_at_once(tmp_path: Path, part: dict[str, Any], whole: dict[str, Any]) -> None:
+    study(tmp_path / "extended", **part)
+    files = run_files(tmp_path / "extended")
+    extended = study(tmp_path / "extended", **whole)
+    assert files.items() < run_files(tmp_path / "extended").items()  # what was done is not done again
+    assert_same_tables(extended, study(tmp_path / "at once", **whole))
+    assert pictures(tmp_path / "extended") == pictures(tmp_path / "at once")
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"target": 0.9}, "target was 0.98, now 0.9"),
+        ({"max_pixels": 20}, "max_pixels was 14, now 20"),
+        ({"seed": 1}, "seed was 0, now 1"),
+        ({"network": "unet"}, "network was 'mlp', now 'unet'"),
+        ({"members": 2}, "members was 4, now 2"),
+        ({"ask_void": True}, "ask_void was False, now True"),
+        ({"oracle_noise": 0.1}, "oracle_noise was 0.0, now 0.1"),
+        ({"scene_size": (24, 40)}, "scene_size was [24, 32], now [24, 40]"),
+        ({"percent": 5.0}, "percent was 'unset', now 5.0"),
+        ({"pixels_per_round": "5%"}, "pixels_per_round was '3', now '5%'"),
+    ],
+)
+def test_any_other_change_is_refused_with_both_values(
+    tmp_path: Path, changed: dict[str, Any], message: str, finished: Path
+) -> None:
+    before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
+    with pytest.raises(InputError, match=re.escape(message)) as fault:
+        study(finished, **changed)
+    assert "--fresh starts anew" in str(fault.value)
+    assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("finished")
+    study(out, limit=1)
+    return out
+
+
+def test_fresh_starts_anew_and_leaves_other_files(tmp_path: Path) -> None:
+    study(tmp_path, acquisition=("random",))
+    (tmp_path / "notes.txt").write_text("mine")
+    tables = study(tmp_path, target=0.5, limit=1, fresh=True)
+    assert list(tables.summary["setting"]) == ["mlp-margin"]
+    assert not list(tmp_path.rglob("*mlp-random*"))
+    assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_a_folder_with_only_the_tables_is_gone_on_with(tmp_path: Path) -> None:
+    """As `results/` in the repository: what is committed holds no run files."""
+    study(tmp_path / "tables", limit=1)
+    for path in (*run_files(tmp_path / "tables"),):
+        Path(path).unlink()
+    tables = study(tmp_path / "tables", limit=3)
+    assert len(run_files(tmp_path / "tables")) == 2
+    assert_same_tables(tables, study(tmp_path / "at once", limit=3))
+
+
+def test_stacked_is_one_by_one(tmp_path: Path) -> None:
+    options = {"acquisition": ("margin", "random"), "target": 0.6, "max_pixels": 20}
+    one = study(tmp_path / "1", stack=1, **options)
+    assert_same_tables(one, study(tmp_path / "3", stack=3, **options))
+    assert pictures(tmp_path / "1") == pictures(tmp_path / "3")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stack", [1, 2])
+def test_jobs_change_no_table(tmp_path: Path, stack: int) -> None:
+    options = {"acquisition": ("margin", "random"), "stack": stack}
+    one = study(tmp_path / "1", jobs=1, **options)
+    assert_same_tables(one, study(tmp_path / "2", jobs=2, **options))
+    assert pictures(tmp_path / "1") == pictures(tmp_path / "2")
+
+
+@pytest.mark.slow
+def test_unet_study(tmp_path: Path) -> None:
+    options = {"network": "unet", "limit": 1, "max_pixels": 8}
+    tables = study(tmp_path / "one", **options)
+    assert list(tables.summary["setting"]) == ["unet-margin"]
+    assert_same_tables(tables, study(tmp_path / "two", **options))
+
+
+# The command line
+
+
+def run_as_module(arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """What `python -m lowpix.image_study` does, without the seconds that a new process takes to import torch."""
+    monkeypatch.setattr(sys, "argv", ["image_study", *arguments])
+    monkeypatch.delitem(sys.modules, "lowpix.image_study")
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("lowpix.image_study", run_name="__main__")
+    assert isinstance(end.value.code, int)
+    return end.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--dataset coco", "--dataset coco: no such data set; there are camvid, folder, scenes"),
+        ("--dataset folder --data-root nowhere", "--data-root nowhere: must be an existing folder of images"),
+        ("--dataset camvid --data-root nowhere", "nowhere"),
+        ("--split dusk --dataset folder --data-root .", "--split dusk: . has"),
+        ("--network cnn", "--network cnn: unknown; choose from mlp, unet"),
+        ("--acquisition margn", "--acquisition margn: unknown; choose from random, entropy"),
+        ("--acquisition margin guess", "--acquisition guess: unknown; choose from random, entropy"),
+        ("--acquisition", "--acquisition (): must be at least one"),
+        ("--images zebra", "--images zebra: must be one of the 8 images of scenes train, such as scene_000"),
+        ("--limit 0", "--limit 0: must be at least 1"),
+        ("--members 0", "--members 0: must be at least 1"),
+        ("--repeats 0", "--repeats 0: must be at least 1"),
+        ("--jobs 0", "--jobs 0: must be at least 1"),
+        ("--stack 0", "--stack 0: must be at least 1"),
+        ("--network unet --stack 2", "--stack 2: must be 1, since unet trains images one by one"),
+        ("--oracle-noise 1.5", "--oracle-noise 1.5: must be 0 to 1"),
+        ("--oracle-noise nan", "--oracle-noise nan: must be 0 to 1"),
+        ("--oracle-refusal -0.1", "--oracle-refusal -0.1: must be 0 to 1"),
+        ("--target 0", "--target 0.0: must be above 0, at most 1"),
+        ("--target 98", "--target 98.0: must be above 0, at most 1"),
+        ("--stop never", "--stop never: must be target or budget"),
+        ("--max-pixels 0", "--max-pixels 0: must be at least 1"),
+        ("--first-pixels 0", "--first-pixels 0: must lie between 1 and --max-pixels (1000)"),
+        ("--first-pixels 9 --max-pixels 8", "--first-pixels 9: must lie between 1 and --max-pixels (8)"),
+        ("--pixels-per-round few", "--pixels-per-round few: must be a number from 1, a growth such as 5%"),
+        ("--spacing -1", "--spacing -1.0: must be at least 0"),
+        ("--percent 0", "--percent 0.0: must be above 0, at most 100"),
+        ("--seed -1", "--seed -1: must be at least 0"),
+        ("--scene-size 8 8", "--scene-size 8 8: height and width must be"),
+        ("--scene-count 0", "--scene-count 0: must be at least 1"),
+        ("--scene-classes 1", "--scene-classes 1: must be 2 to 50"),
+        ("--device tpu", "--device tpu: must be auto, cpu, cuda or cuda:1"),
+        ("--device meta", "--device meta: must be auto, cpu, cuda or cuda:1"),
+        ("--device cuda:99", "--device cuda:99: this machine has"),
+        ("--out pyproject.toml", "pyproject.toml: is a file; a study needs a folder"),
+        ("--out /dev/null/study", "/dev/null/study: cannot be written to (Not a directory)"),
+        ("--out lowpix/../tests/nothing --config", "--config: must be followed by a TOML file"),
+        ("--config nowhere.toml", "--config nowhere.toml: cannot be read"),
+        ("--config pyproject.toml", "--config pyproject.toml: no option 'build-system'; there are"),
+        ("--config README.md", "--config README.md: cannot be read"),
+        ("--target high", "--target: could not convert string to float: 'high'"),
+        ("--target", "Missing value for argument '--target'"),
+        ("--scene-size 24", "Missing value for argument '--scene-size'"),
+        ("--zebra 3", "Unrecognized options: --zebra, 3"),
+        ("--acquisitin margin", "Unrecognized options: --acquisitin, margin; did you mean --acquisition?"),
+        ("margin", "Unrecognized options: margin"),
+    ],
+)
+def test_a_bad_option_is_one_line_and_exit_code_2(
+    arguments: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
+    assert run_as_module(arguments.split(), monkeypatch) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    assert message in err
+
+
+def test_help_names_every_option_with_its_default(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_as_module(["--help"], monkeypatch) == 0
+    text = capsys.readouterr().out
+    for option in Options.__dataclass_fields__:
+        assert f"--{option.replace('_', '-')}" in text
+    assert "(default: 0.98)" in text
+    assert "--config" in text
+
+
+CONFIG = """
+scene-size = [24, 32]
+scene_count = 2
+acquisition = ["margin", "entropy"]
+max-pixels = 9
+pixels_per_round = 4
+ask-void = true
+target = 0.5
+"""
+
+
+def test_config_file_and_the_command_line_that_wins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, out = tmp_path / "study.toml", tmp_path / "out"
+    config.write_text(CONFIG)
+    command(
+        ["--config", str(config), "--acquisition", "random", "--target", "1", "--out", str(out), "--no-ask-void"]
+    )
+    settings = tomllib.loads((out / "study.toml").read_text())["settings"]
+    expected = {"scene_size": [24, 32], "scene_count": 2, "max_pixels": 9, "pixels_per_round": "4"}
+    expected |= {"acquisition": ["random"], "target": 1.0, "ask_void": False, "first_pixels": 5}
+    assert {key: settings[key] for key in expected} == expected
+    shown = capsys.readouterr().out
+    assert "mlp-random" in shown
+    assert f"tables and pictures: {out}" in shown
+    command(["--out", str(tmp_path / "after"), f"--config={config}"])  # wherever it stands
+    settings = tomllib.loads((tmp_path / "after/study.toml").read_text())["settings"]
+    assert settings["acquisition"] == ["margin", "entropy"]
+    assert (settings["target"], settings["ask_void"]) == (0.5, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("targt = 0.9", "no option 'targt'; there are acquisition, ask-void, data-root"),
+        ("[study]\ntarget = 0.9", "no option 'study'; there are"),
+        ("target = ", "cannot be read (Invalid value"),
+        ("target = 'high'", "--target: could not convert string to float: 'high'"),
+        ("target = 7", "--target 7.0: must be above 0, at most 1"),
+    ],
+)
+def test_a_bad_config_file(tmp_path: Path, text: str, message: str) -> None:
+    config = tmp_path / "x.toml"
+    config.write_text(text)
+    with pytest.raises(InputError, match=re.escape(message)) as fault:
+        command(["--config", str(config), "--out", str(tmp_path / "out")])
+    assert "\n" not in str(fault.value)
+    assert not (tmp_path / "out").exists()
+
+
+# Bad data: found before training, and nothing is written
+
+
+def spoil_label(root: Path) -> None:
+    labels = np.zeros((6, 8))
+    labels[3:], labels[4, 5] = 1, 37
+    write(root / "labels/b.png", labels)
+
+
+def spoil_size(root: Path) -> None:
+    write(root / "labels/b.png", np.zeros((6, 7)))
+
+
+def spoil_colours(root: Path) -> None:
+    write(root / "labels/b.png", np.zeros((6, 8, 3)))
+
+
+def spoil_pair(root: Path) -> None:
+    (root / "labels/b.png").unlink()
+
+
+def spoil_image(root: Path) -> None:
+    (root / "images/b.png").write_text("not an image")
+
+
+def cut_image(root: Path) -> None:
+    whole = (root / "images/b.png").read_bytes()
+    (root / "images/b.png").write_bytes(whole[:-20])
+
+
+def cut_labels(root: Path) -> None:
+    whole = (root / "labels/b.png").read_bytes()
+    (root / "labels/b.png").write_bytes(whole[: len(whole) // 2])
+
+
+def spoil_void(root: Path) -> None:
+    write(root / "labels/b.png", np.full((6, 8), 9))
+
+
+def declare_one(root: Path) -> None:
+    (root / "classes.json").write_text('{"classes": ["all"]}')
+    for name in "ab":
+        write(root / f"labels/{name}.png", np.zeros((6, 8)))
+
+
+def hold_one(root: Path) -> None:
+    for name in "ab":
+        write(root / f"labels/{name}.png", np.ones((6, 8)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (spoil_label, r"labels/b.png: label 37 at \(4, 5\) \(row, column\): with 2 classes labels are 0 to 1"),
+        (spoil_size, r"labels/b.png: label map of 6×7 for an image of 6×8: sizes must be equal"),
+        (spoil_colours, r"labels/b.png: RGB label map: expected one class id per pixel"),
+        (spoil_pair, r"images/b.png: has no label map"),
+        (spoil_image, r"images/b.png: cannot be read as an image"),
+        (cut_image, r"images/b.png: cannot be read as an image"),
+        (cut_labels, r"labels/b.png: cannot be read as an image"),
+        (spoil_void, r"labels/b.png: no labelled pixel: all 48 are void"),
+        (declare_one, r"declares only the class all: there must be at least 2"),
+        (hold_one, r"its label maps hold only the class down: there must be at least 2"),
+    ],
+)
+def test_bad_data_is_one_line_before_training(
+    tmp_path: Path, spoil: Any, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = write_folder(tmp_path / "data", ignore_index=9)
+    spoil(root)
+    out = tmp_path / "out"
+    arguments = ["--dataset", "folder", "--data-root", str(root), "--out", str(out), "--max-pixels", "9"]
+    assert run_as_module(arguments, monkeypatch) == 2
+    error = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("warning: ")]
+    assert len(error) == 1
+    assert re.search(f"^error: .*{message}", error[0])
+    assert not out.exists()
+
+
+def test_only_what_is_used_is_checked(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data")
+    spoil_label(root)
+    tables = study(tmp_path / "out", dataset="folder", data_root=root, images=("a",), max_pixels=6)
+    assert list(tables.summary["image"]) == ["a"]
+
+
+def test_several_faults_point_to_the_doctor(tmp_path: Path) -> None:
+    root = write_folder(tmp_path / "data", ("a", "b", "c"))
+    spoil_size(root)
+    (root / "labels/c.png").unlink()
+    with pytest.raises(InputError, match=r"and 1 more: python -m lowpix\.doctor lists them all"):
+        study(tmp_path / "out", dataset="folder", data_root=root)
+
+
+def test_a_single_image_of_one_class_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    root = write_folder(tmp_path / "data")
+    write(root / "labels/b.png", np.zeros((6, 8)))
+    tables = study(tmp_path / "out", dataset="folder", data_root=root, max_pixels=6)
+    assert "warning: " in (err := capsys.readouterr().err)
+    assert "b.png: holds a single class, up" in err
+    assert list(tables.summary["classes"]) == [2, 1]
