@@ -227,6 +227,18 @@ def test_error_depth_asks_only_for_mistakes() -> None:
     assert (prediction.labels[tuple(question.T)] != right(question)).all()
 
 
+def test_error_depth_counts_no_revealed_pixel_as_a_mistake() -> None:
+    session = start("error_depth")
+    question = session.ask(8)
+    session.tell(question, (right(question) + 1) % CLASSES)  # misled, so that it errs where it was told
+    fit([session])
+    wrong = session.predict().labels != TRUTH
+    assert wrong[tuple(question.T)].any()
+    wrong[tuple(question.T)] = False
+    assert session.scores is not None
+    np.testing.assert_array_equal(session.scores > 0, wrong)
+
+
 def test_error_depth_never_asks_void_for_a_mistake() -> None:
     void = TRUTH.copy()
     void[:, 16:] = VOID
