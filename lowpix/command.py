@@ -1,13 +1,10 @@
 """What all commands share: options from a dataclass, a TOML file and the command line; faults as one line."""
 
-import re
 import sys
 import tomllib
 from argparse import ArgumentError, ArgumentParser
 from collections.abc import Callable, Sequence
-from contextlib import redirect_stderr
 from dataclasses import fields
-from io import StringIO
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -22,8 +19,8 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str) -> Option
     """Options of dataclass `kind` from the command line, which wins over `--config file.toml`, over defaults.
 
     Raises:
-        InputError: the TOML file cannot be read, or an option does not exist or is of the wrong type.
-        SystemExit: help was asked for (0).
+        InputError: the TOML file cannot be read or names an option that does not exist.
+        SystemExit: help was asked for (0), or an option is unknown or of the wrong type (2).
     """
     config = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     config.add_argument("--config", type=Path)
@@ -34,14 +31,7 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str) -> Option
     from_file = _arguments(kind, known.config) if known.config else []
     # the file's options come first as arguments of their own: the same checks, and the later one wins
     about = f"{kind.__doc__}\n\n--config FILE.toml reads options of the same names from a file first."
-    complaint = StringIO()
-    try:
-        with redirect_stderr(complaint):
-            return tyro.cli(kind, prog=program, args=[*from_file, *rest], description=about)
-    except SystemExit as end:
-        if not end.code:
-            raise
-        raise InputError(f"{_one_line(complaint.getvalue())} (--help explains all options)") from None
+    return tyro.cli(kind, prog=program, args=[*from_file, *rest], description=about)
 
 
 def main(run: Callable[[Sequence[str]], None]) -> NoReturn:
@@ -62,15 +52,6 @@ def clock(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
-
-
-def _one_line(box: str) -> str:
-    """What tyro says in a box: a title, the fault, and help, with a rule between them."""
-    lines = (re.sub(r"[\u2500-\u257f]|^\s*-{3,}\s*$", "", line).strip() for line in box.splitlines())
-    _, _, text = "\n".join(lines).strip().partition("\n")
-    fault = " ".join(text.strip().partition("\n\n")[0].split()).removeprefix("Error parsing ")
-    similar = re.search(r"Perhaps you meant:\s+(--\S+)", text)
-    return f"{fault}; did you mean {similar[1]}?" if similar else fault
 
 
 def _arguments(kind: type[Any], path: Path) -> list[str]:
