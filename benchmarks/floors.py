@@ -1,0 +1,143 @@
+"""python -m benchmarks.floors: what one image-round must cost at least on one core here, and what it does cost.
+
+Operations and bytes from first principles, over the rates of a large float32 product and of a large copy.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import process_time
+
+import numpy as np
+import torch
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from benchmarks.report import Row, write_table
+from lowpix.command import main, parse
+from lowpix.data import IGNORE, open_dataset
+from lowpix.networks import PixelMLP
+from lowpix.reveal.session import ImageSession, fit
+
+FLOAT = 4  # bytes
+
+
+@dataclass(frozen=True)
+class Options:
+    """How far from the floors is a round of `mlp`? Measured on a generated scene."""
+
+    size: tuple[int, int] = (360, 480)
+    """Height and width, pixels."""
+    classes: int = 11
+    """Classes."""
+    revealed: int = 100
+    """Pixels that the network is trained on."""
+    ask: int = 5
+    """Pixels asked for in a round."""
+    matrix: int = 2048
+    """Side of the matrices whose product gives the ceiling of arithmetic; its square × 32 is what is copied."""
+    repeats: int = 5
+    """The least of so many is taken."""
+    smoke: bool = False
+    """A small scene: does the benchmark run? Overrides the above."""
+    out: Path = Path("results/benchmarks/floors.csv")
+    """The table."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """Floating-point operations and bytes read and written."""
+
+    operations: float
+    bytes: float
+
+
+def round_of_mlp(pixels: int, features: int, classes: int, revealed: int, ask: int) -> dict[str, Work]:
+    """The least work of each part of a round with `margin`, nothing kept that could be read once."""
+    width, members, steps = PixelMLP.width, PixelMLP.members, PixelMLP.steps
+    weights = members * (features * width + width * width + width * classes)
+    # forward, and backward to weights and activations; the features need no gradient
+    step = 2 * revealed * (3 * weights - members * features * width)
+    probabilities = pixels * members * classes
+    return {
+        # Adam reads parameter, gradient and two moments and writes three: some 12 operations a weight
+        "train": Work(steps * (step + 12 * weights), steps * 7 * FLOAT * weights),
+        "evaluate": Work(2 * pixels * weights, FLOAT * pixels * features),
+        # exponential (about 10 operations), sum, division, mean; label and confidence are written
+        "softmax": Work(13 * probabilities, pixels * (1 + FLOAT)),
+        "score": Work(3 * pixels * classes, FLOAT * pixels),
+        "choose": Work(pixels * ask, FLOAT * pixels * ask),
+    }
+
+
+def measure(options: Options) -> Iterator[Row]:
+    """The ceilings, and each part of a round against its floor; `ratio` is the share of the floor."""
+    rate, bandwidth = _ceilings(options)
+    yield Row("ceiling_of_float32_products", rate / 1e9, "Gop/s")
+    yield Row("ceiling_of_copies", bandwidth / 1e9, "GB/s")
+
+    scenes = open_dataset("scenes", scene_size=options.size, scene_count=1, scene_classes=options.classes)
+    name = scenes.images[0]
+    image, truth = scenes.image(name), scenes.labels(name)
+    assert truth is not None
+    session = ImageSession(image, truth != IGNORE, options.classes, acquisition="margin")
+    question = session.ask(options.revealed)
+    session.tell(question, truth[tuple(question.T)])
+    fit([session])
+    features, pixels = session.inputs.shape
+    work = round_of_mlp(pixels, features, options.classes, options.revealed, options.ask)
+    floor = {part: max(w.operations / rate, w.bytes / bandwidth) for part, w in work.items()}
+    for part, w in work.items():
+        yield Row(f"{part}_operations", w.operations / 1e6, "Mop")
+        yield Row(f"{part}_bytes", w.bytes / 1e6, "Mbyte")
+        yield Row(f"{part}_floor", 1e3 * floor[part], "ms")
+
+    def evaluate() -> None:
+        for _ in session.network.tiles(session.learner.parameters, session.inputs):
+            pass
+
+    with torch.no_grad():
+        evaluating = _seconds(evaluate, options.repeats)
+    predicting = _seconds(session.predict, options.repeats)
+    for part, measured, least in (
+        ("train", _seconds(lambda: fit([session]), options.repeats), floor["train"]),
+        ("evaluate", evaluating, floor["evaluate"]),
+        ("softmax_and_score", predicting - evaluating, floor["softmax"] + floor["score"]),
+        ("choose", _seconds(lambda: session.ask(options.ask), options.repeats), floor["choose"]),
+    ):
+        yield Row(part, measured, "s CPU", least)
+
+
+def _ceilings(options: Options) -> tuple[float, float]:
+    """Operations and bytes a second."""
+    side = options.matrix
+    matrix = torch.randn(side, side)
+    many = torch.zeros(32, side, side)
+    copy = torch.empty_like(many)
+    product = _seconds(lambda: torch.mm(matrix, matrix), options.repeats)
+    return 2 * side**3 / product, 2 * FLOAT * many.numel() / _seconds(lambda: copy.copy_(many), options.repeats)
+
+
+def _seconds(work: Callable[[], object], repeats: int) -> float:
+    """CPU seconds of one call, the least of some."""
+    work()
+    taken = []
+    for _ in range(repeats):
+        start = process_time()
+        work()
+        taken.append(process_time() - start)
+    return float(np.min(taken))
+
+
+def command(arguments: Sequence[str]) -> None:
+    """Measure, and write the table."""
+    options = parse(Options, arguments, "python -m benchmarks.floors")
+    if options.smoke:
+        options = replace(options, size=(24, 32), revealed=8, matrix=64, repeats=1)
+    torch.set_num_threads(1)
+    with threadpool_limits(1):
+        rows = list(measure(options))
+    write_table(options.out, rows, f"a scene of {options.size[0]}×{options.size[1]}")
+
+
+if __name__ == "__main__":
+    main(command)

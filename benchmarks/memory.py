@@ -1,0 +1,130 @@
+"""python -m benchmarks.memory: the memory of an image study, summed over its processes, and of a large image.
+
+Linux only: what processes share is counted once (proportional set size).
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import sleep
+from typing import Any
+
+import psutil  # type: ignore[import-untyped]
+
+from benchmarks.report import Row, write_table
+from lowpix.command import main, parse
+from lowpix.errors import InputError
+
+MB = 1e6
+INTERVAL = 0.05  # seconds between two looks
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much memory does a study take, and does it grow with the number of images?"""
+
+    dataset: str = "camvid"
+    """camvid or scenes (generated)."""
+    data_root: Path | None = None
+    """Folder of the data set or its parent; else LOWPIX_DATA, ./data, the user's cache."""
+    few: int = 4
+    """Images of the small study."""
+    many: int = 40
+    """Images of the large one."""
+    stack: int = 2
+    """Images trained together, in both."""
+    jobs: int = 2
+    """Processes of both."""
+    max_pixels: int = 8
+    """Budget of an image, in both; memory hardly depends on it."""
+    scene_size: tuple[int, int] = (120, 160)
+    """Height and width of generated scenes, pixels."""
+    large: tuple[int, int] = (1024, 2048)
+    """Height and width of one large generated scene."""
+    smoke: bool = False
+    """Small generated scenes: does the benchmark run? Overrides the above."""
+    out: Path = Path("results/benchmarks/memory.csv")
+    """The table."""
+
+
+SMALL: dict[str, Any] = {
+    "dataset": "scenes",
+    "few": 1,
+    "many": 2,
+    "stack": 1,
+    "jobs": 1,
+    "max_pixels": 6,
+    "scene_size": (24, 32),
+    "large": (48, 64),
+}
+
+
+def measure(options: Options) -> Iterator[Row]:
+    """All rows."""
+    common = ["--stack", options.stack, "--jobs", options.jobs, "--max-pixels", options.max_pixels]
+    data: list[object] = ["--dataset", options.dataset]
+    if options.dataset == "scenes":
+        data += ["--scene-size", *options.scene_size, "--scene-count", options.many]
+    if options.data_root:
+        data += ["--data-root", options.data_root]
+    few, many = (_peak([*data, "--limit", limit, *common]) for limit in (options.few, options.many))
+    what = f"study_of_{options.many}_images_vs_{options.few}"
+    yield Row(f"{what}_all_processes", many.tree, "MB", few.tree)
+    yield Row(f"{what}_growth", many.tree - few.tree, "MB more")
+
+    height, width = options.large
+    scene = ["--dataset", "scenes", "--scene-size", height, width, "--scene-count", 1]
+    large = _peak([*scene, "--jobs", 1, "--max-pixels", 6])
+    yield Row(f"image_of_{height}x{width}_one_process", large.process, "MB")
+
+
+@dataclass(frozen=True)
+class Peak:
+    """The most that was seen at once, MB."""
+
+    tree: float
+    """All processes together."""
+    process: float
+    """The largest process."""
+
+
+def _peak(arguments: Sequence[object]) -> Peak:
+    """Run an image study to its end, and watch it."""
+    with TemporaryDirectory() as folder:
+        command = [sys.executable, "-m", "lowpix.image_study", *map(str, arguments), "--out", f"{folder}/study"]
+        study = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+        tree = process = 0.0
+        while study.poll() is None:
+            sizes = _sizes(study.pid)
+            tree, process = max(tree, sum(sizes)), max(process, *sizes, 0)
+            sleep(INTERVAL)
+    if study.returncode:  # it has said why
+        raise InputError(f"{' '.join(command)}: ended with {study.returncode}")
+    print(f"{' '.join(command[2:])}: {tree:.0f} MB, largest process {process:.0f} MB", file=sys.stderr, flush=True)
+    return Peak(tree, process)
+
+
+def _sizes(parent: int) -> list[float]:
+    """Proportional set sizes of a process and all that it started, MB."""
+    sizes = []
+    with suppress(psutil.NoSuchProcess):
+        for process in (psutil.Process(parent), *psutil.Process(parent).children(recursive=True)):
+            with suppress(psutil.NoSuchProcess, psutil.AccessDenied):
+                sizes.append(process.memory_full_info().pss / MB)
+    return sizes
+
+
+def command(arguments: Sequence[str]) -> None:
+    """Measure, and write the table."""
+    options = parse(Options, arguments, "python -m benchmarks.memory")
+    if options.smoke:
+        options = replace(options, **SMALL)
+    write_table(options.out, measure(options), options.dataset)
+
+
+if __name__ == "__main__":
+    main(command)
