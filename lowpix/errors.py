@@ -1,4 +1,9 @@
-"""The one exception that tells a user what to mend."""
+"""The one exception that tells a user what to mend, and the commonest fault."""
+
+from collections.abc import Mapping
+from typing import TypeVar
+
+Choice = TypeVar("Choice")
 
 
 class InputError(ValueError):
@@ -7,3 +12,14 @@ class InputError(ValueError):
     Its message is one line that names the file or option, the value and the rule; commands print it and exit
     with code 2.
     """
+
+
+def choose(option: str, name: str, choices: Mapping[str, Choice]) -> Choice:
+    """What `choices` registers under `name`.
+
+    Raises:
+        InputError: nothing; the message names the option and lists the valid names.
+    """
+    if name not in choices:
+        raise InputError(f"{option} {name}: unknown; choose from {', '.join(choices)}")
+    return choices[name]

@@ -72,7 +72,7 @@ class Options:
     first_pixels: int = 5
     """Pixels of the first round, drawn uniformly, the same for all settings."""
     spacing: float = 10
-    """No two picks of a round within so many pixels (chessboard distance)."""
+    """No two picks of a round within so many pixels (chessboard distance), while there is room."""
     percent: float | None = None
     """Draw picks at random among so many percent of the pixels with the highest scores; else take the top."""
     seed: int = 0

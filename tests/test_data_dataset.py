@@ -104,7 +104,7 @@ def test_roots_are_searched_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_unknown_names_list_the_valid_ones(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--dataset coco: no such data set; there are camvid, folder"):
+    with pytest.raises(InputError, match="--dataset coco: unknown; choose from camvid, folder"):
         open_dataset("coco")
     assert list(DATASETS) == sorted(DATASETS)
     with pytest.raises(InputError, match=r"--split night: camvid has train, val, test"):
@@ -113,9 +113,7 @@ def test_unknown_names_list_the_valid_ones(tmp_path: Path) -> None:
     write_folder(tmp_path, split="train")
     with pytest.raises(InputError, match=r"--split val: .* has test, train"):
         open_dataset("folder", tmp_path, "val")
-    with pytest.raises(
-        InputError, match=r"--images c: no such image in folder, split train; .* begin with a, b"
-    ):
+    with pytest.raises(InputError, match=r"--images c: no such image in folder, split train; .* begin with a, b"):
         open_dataset("folder", tmp_path).image("c")
 
 

@@ -70,15 +70,11 @@ def manifest(tmp_path: Path, server: Server) -> Path:
 
 
 def same_files(one: Path, other: Path) -> bool:
-    files = [
-        sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file()) for root in (one, other)
-    ]
+    files = [sorted(path.relative_to(root) for path in root.rglob("*") if path.is_file()) for root in (one, other)]
     return files[0] == files[1] and all((one / f).read_bytes() == (other / f).read_bytes() for f in files[0])
 
 
-def test_fetches_everything_lists_last_and_then_nothing(
-    tmp_path: Path, server: Server, manifest: Path
-) -> None:
+def test_fetches_everything_lists_last_and_then_nothing(tmp_path: Path, server: Server, manifest: Path) -> None:
     fetch(manifest, server.url, tmp_path / "here")
     assert same_files(tmp_path / "public", tmp_path / "here")
     assert server.asked[-1] == "train.txt"
@@ -162,9 +158,7 @@ def test_manifest_names_all_pairs_of_the_three_splits() -> None:
 
 @needs_camvid
 @pytest.mark.slow
-def test_camvid_is_fetched_on_first_use(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server
-) -> None:
+def test_camvid_is_fetched_on_first_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: Server) -> None:
     real = Server(DATA / "camvid")
     thread = threading.Thread(target=real.serve_forever, args=(0.02,))
     thread.start()
@@ -182,10 +176,7 @@ def test_camvid_is_fetched_on_first_use(
         real.shutdown()
         real.server_close()
         thread.join()
-    assert (
-        camvid.image_file(camvid.images[0])
-        == tmp_path / "cache/lowpix/camvid/val" / f"{camvid.images[0]}.png"
-    )
+    assert camvid.image_file(camvid.images[0]) == tmp_path / "cache/lowpix/camvid/val" / f"{camvid.images[0]}.png"
     np.testing.assert_array_equal(
         camvid.image(camvid.images[0]), open_dataset("camvid", DATA, "val").image(camvid.images[0])
     )

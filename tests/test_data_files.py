@@ -138,9 +138,7 @@ def test_indexed_label_map_holds_ids_whatever_its_palette(tmp_path: Path) -> Non
     np.testing.assert_array_equal(read_labels(tmp_path / "x.png", 3, colours=named), ids)
 
 
-@pytest.mark.parametrize(
-    ("value", "dtype"), [(37, "uint8"), (255, "uint8"), (37, "uint16"), (60000, "uint16")]
-)
+@pytest.mark.parametrize(("value", "dtype"), [(37, "uint8"), (255, "uint8"), (37, "uint16"), (60000, "uint16")])
 def test_label_that_is_no_class(tmp_path: Path, value: int, dtype: str) -> None:
     ids = np.zeros((20, 50), dtype)
     ids[12, 40] = ids[13, 2] = value

@@ -72,9 +72,7 @@ def test_neither_trivial_nor_impossible() -> None:
         image, labels = scenes.image(name).reshape(-1, 3).astype(float), scenes.labels(name)
         assert labels is not None
         labels, kept = labels.ravel(), labels.ravel() != IGNORE
-        means = [
-            image[labels == label].mean(0) if (labels == label).any() else [1e9] * 3 for label in range(6)
-        ]
+        means = [image[labels == label].mean(0) if (labels == label).any() else [1e9] * 3 for label in range(6)]
         guess = ((image[:, None] - np.array(means)) ** 2).sum(-1).argmin(1)
         assert 0.3 < (guess == labels)[kept].mean() < 0.9
 

@@ -26,9 +26,7 @@ def test_clean_data_set(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     assert "no faults" in out
 
 
-def test_every_fault_is_listed_and_the_exit_code_is_2(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_every_fault_is_listed_and_the_exit_code_is_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_folder(tmp_path)
     write(tmp_path / "labels/a.png", np.full((6, 8), 37))
     write(tmp_path / "labels/b.png", np.zeros((5, 8)))
@@ -47,7 +45,7 @@ def test_every_fault_is_listed_and_the_exit_code_is_2(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--dataset", "coco"], "--dataset coco: no such data set"),
+        (["--dataset", "coco"], "--dataset coco: unknown; choose from"),
         (
             ["--dataset", "folder", "--data-root", "nowhere"],
             "--data-root nowhere: must be an existing folder",

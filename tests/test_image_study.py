@@ -400,7 +400,7 @@ def run_as_module(arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("--dataset coco", "--dataset coco: no such data set; there are camvid, folder, scenes"),
+        ("--dataset coco", "--dataset coco: unknown; choose from camvid, folder, scenes"),
         ("--dataset folder --data-root nowhere", "--data-root nowhere: must be an existing folder of images"),
         ("--dataset camvid --data-root nowhere", "nowhere"),
         ("--split dusk --dataset folder --data-root .", "--split dusk: . has"),

@@ -84,9 +84,7 @@ def test_fraction_goes_the_same_way() -> None:
 
 def test_overview_reads_well() -> None:
     runs = [
-        make_run(
-            image, setting, seed, accuracies=accuracies, void_share=0, privileged=setting == "error_depth"
-        )
+        make_run(image, setting, seed, accuracies=accuracies, void_share=0, privileged=setting == "error_depth")
         for image, accuracies in (("a", [0.5, 0.96]), ("b", [0.5, 0.6, 0.97]), ("c", [0.5, 0.6, 0.7]))
         for setting in ("margin", "error_depth")
         for seed in (0, 1)

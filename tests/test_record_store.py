@@ -139,9 +139,7 @@ def torn(table, path, **options):
 store.pq.write_table = torn
 study.save(make_run("second"))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)], check=False
-    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)], check=False)
     assert done.returncode == -9
     study = Study(tmp_path)
     assert study.finished() == {("margin", "first", 0)}
@@ -229,9 +227,7 @@ def test_a_study_that_goes_on_elsewhere_says_so(tmp_path: Path) -> None:
 
 def test_extensions_cover_both(tmp_path: Path) -> None:
     open_study(tmp_path, SETTINGS)
-    open_study(
-        tmp_path, SETTINGS | {"acquisition": ["random", "margin"], "repeats": 3, "limit": 8, "jobs": 1}
-    )
+    open_study(tmp_path, SETTINGS | {"acquisition": ["random", "margin"], "repeats": 3, "limit": 8, "jobs": 1})
     expected = {"acquisition": ["margin", "random"], "repeats": 3, "limit": 16, "jobs": 2}
     assert settings_in(tmp_path).items() >= expected.items()
     open_study(tmp_path, SETTINGS | {"limit": None})

@@ -7,7 +7,7 @@ from lowpix.data.camvid import open_camvid
 from lowpix.data.dataset import IGNORE, Dataset, spread
 from lowpix.data.folder import open_folder
 from lowpix.data.scenes import Scenes
-from lowpix.errors import InputError
+from lowpix.errors import choose
 
 __all__ = ["DATASETS", "IGNORE", "Dataset", "open_dataset", "spread"]
 
@@ -38,8 +38,7 @@ def open_dataset(
     Raises:
         InputError: unknown name or split, no files, or an option out of range.
     """
-    if name not in DATASETS:
-        raise InputError(f"--dataset {name}: no such data set; there are {', '.join(sorted(DATASETS))}")
-    if name == "scenes":
+    opener = choose("--dataset", name, DATASETS)
+    if opener is Scenes:
         return Scenes(split, size=scene_size, count=scene_count, classes=scene_classes, seed=seed)
-    return DATASETS[name](data_root, split)
+    return opener(data_root, split)

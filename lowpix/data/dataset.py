@@ -14,8 +14,8 @@ from lowpix.errors import InputError
 IGNORE = 255
 """The label of void inside the program, whatever the files use: a pixel without a class."""
 
-MOST_CLASSES = IGNORE
-"""Labels are uint8 and 255 is void, so a data set has at most 255 classes, 0 to 254."""
+MOST_CLASSES = IGNORE - 1
+"""Labels are uint8, 255 is void and 254 the answer "unsure", so a data set has at most 254 classes."""
 
 
 class Dataset(ABC):
@@ -98,7 +98,7 @@ def _distinct_colours() -> NDArray[np.uint8]:
 
 
 def default_palette(classes: int) -> NDArray[np.uint8]:
-    """Distinct colours for up to 255 classes, (classes, 3) uint8; a longer palette begins with a shorter."""
+    """Distinct colours for up to 254 classes, (classes, 3) uint8; a longer palette begins with a shorter."""
     return _distinct_colours()[:classes].copy()
 
 

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lowpix.errors import InputError
+from lowpix.errors import choose
 
 
 def entropy(p: torch.Tensor) -> torch.Tensor:
@@ -97,11 +97,5 @@ ACQUISITIONS = {
 
 
 def find_acquisition(name: str) -> Acquisition:
-    """The registered acquisition of this name.
-
-    Raises:
-        InputError: no acquisition has the name; the message lists those there are.
-    """
-    if name not in ACQUISITIONS:
-        raise InputError(f"--acquisition {name}: unknown; choose from {', '.join(ACQUISITIONS)}")
-    return ACQUISITIONS[name]
+    """The registered acquisition of this name. Raises InputError, listing those there are, if there is none."""
+    return choose("--acquisition", name, ACQUISITIONS)

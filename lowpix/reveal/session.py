@@ -36,7 +36,7 @@ class Selection:
     """How pixels are chosen from scores: the highest, or at random among the `percent` % highest."""
 
     spacing: float = 10
-    """Of `top`: no two picks of a round within so many pixels."""
+    """Of `top`: no two picks of a round within so many pixels, while there is room."""
     percent: float | None = None
 
 
@@ -129,8 +129,7 @@ class ImageSession:
     def ask(self, count: int) -> NDArray[np.int64]:
         """The `count` pixels to ask for next, `(k, 2)` rows and columns, from the last score map.
 
-        Before the first `predict` they are drawn uniformly. Fewer come back where askable pixels run out, or
-        spacing leaves no room for more.
+        Before the first `predict` they are drawn uniformly. Fewer come back where askable pixels run out.
         """
         askable = self.askable & ~self._asked
         draw = np.random.default_rng(seed_for(self.seed, "ask", self.asked))
@@ -138,7 +137,11 @@ class ImageSession:
             return top_percent(np.zeros(self.shape, np.float32), askable, count, 100, draw)
         if self.selection.percent is not None and not self.acquisition.privileged:
             return top_percent(self.scores, askable, count, self.selection.percent, draw)
-        return top(self.scores, askable, count, self._radius(), draw)
+        picks = top(self.scores, askable, count, self._radius(), draw)
+        if len(picks) < count:  # no room so far apart: all settings keep to one schedule all the same
+            askable[tuple(picks.T)] = False
+            picks = np.concatenate([picks, top(self.scores, askable, count - len(picks), 0, draw)])
+        return picks
 
     def tell(self, question: NDArray[np.int64], answers: NDArray[np.uint8]) -> None:
         """Append answers `(k,)` to pixels `(k, 2)` to the log: class ids, VOID or UNSURE.
