@@ -1,6 +1,10 @@
 """The pictures that every study leaves beside its tables."""
 
-from lowpix.data import Dataset
+from pathlib import Path
+
+import pandas as pd
+
+from lowpix.data import Dataset, spread
 from lowpix.record.plots import Example, curves_picture, overview_picture
 from lowpix.record.pseudo_labels import read_label_map
 from lowpix.record.store import Study, Tables
@@ -22,30 +26,33 @@ def write_pictures(study: Study, tables: Tables, dataset: Dataset) -> None:
 def study_examples(study: Study, tables: Tables, dataset: Dataset, setting: str | None = None) -> list[Example]:
     """A few images with what the study made of them: by default in its first setting that a person could use.
 
-    Images come in the order of the data set, each with the lowest seed; those without a file of
-    pseudo-labels are left out.
+    Images are spread over the data set, each with its lowest seed; those without a file of pseudo-labels are
+    left out.
     """
     if setting is None:
         setting = str(tables.summary.sort_values(["privileged", "setting"])["setting"].iloc[0])
     runs = tables.summary[tables.summary["setting"] == setting].sort_values("seed").drop_duplicates("image")
-    examples = []
-    for name in dataset.images:
-        for seed, accuracy in runs.loc[runs["image"] == name, ["seed", "accuracy"]].to_numpy().tolist():
-            file = study.label_map_file(setting, int(seed), name)
-            if file.exists():
-                told = tables.revealed.query("setting == @setting and image == @name and seed == @seed")
-                examples.append(
-                    Example(
-                        name=f"{name}, {setting}",
-                        image=dataset.image(name),
-                        truth=dataset.labels(name),
-                        prediction=read_label_map(file),
-                        rows=told["row"].to_numpy(),
-                        columns=told["column"].to_numpy(),
-                        labels=told["label"].to_numpy(),
-                        accuracy=accuracy,
-                    )
-                )
-        if len(examples) == EXAMPLES:
-            break
-    return examples
+    seeds = dict(zip(runs["image"], runs["seed"], strict=True))
+    accuracy = dict(zip(runs["image"], runs["accuracy"], strict=True))
+    files = {name: study.label_map_file(setting, seeds[name], name) for name in dataset.images if name in seeds}
+    there = [name for name, file in files.items() if file.exists()]
+    return [
+        _example(dataset, name, setting, files[name], tables.revealed, seeds[name], accuracy[name])
+        for name in spread(there, EXAMPLES)
+    ]
+
+
+def _example(
+    dataset: Dataset, name: str, setting: str, file: Path, revealed: pd.DataFrame, seed: int, accuracy: float
+) -> Example:
+    told = revealed.query("setting == @setting and image == @name and seed == @seed")
+    return Example(
+        name=f"{name}, {setting}",
+        image=dataset.image(name),
+        truth=dataset.labels(name),
+        prediction=read_label_map(file),
+        rows=told["row"].to_numpy(),
+        columns=told["column"].to_numpy(),
+        labels=told["label"].to_numpy(),
+        accuracy=float(accuracy),
+    )

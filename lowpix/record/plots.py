@@ -213,4 +213,4 @@ def _class_legend(figure: Figure, shown: set[int], classes: Sequence[str], palet
 
 def _save(figure: Figure, path: Path) -> None:
     with atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110, metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=90, metadata={"Software": None})
