@@ -184,8 +184,9 @@ def _work(
         return
     stacks = device.type == "cuda" and find_network(options.network).stacks
     stack = options.stack or (64 if stacks else 1)
-    first = settings[0].start(dataset, units[0], device)
-    seconds = seconds_a_run(first, settings[0].schedule) * left / min(options.jobs, left)
+    # not kept: it holds all that a network reads of an image
+    a_run = seconds_a_run(settings[0].start(dataset, units[0], device), settings[0].schedule)
+    seconds = a_run * left / min(options.jobs, left)
     print(f"{work}, in at most about {clock(seconds)}: less where images reach the target", flush=True)
     outcomes: list[float] = []
     with tqdm(total=left, unit="run", smoothing=0) as bar:

@@ -28,11 +28,7 @@ def least_confidence(p: torch.Tensor) -> torch.Tensor:
 
 def margin(p: torch.Tensor) -> torch.Tensor:
     """−(m₁ − m₂), the two largest mean probabilities (Scheffer et al. 2001): −1 (certain) to 0 (a tie)."""
-    mean = p.mean(-3)
-    largest, second = mean[..., 0], torch.zeros_like(mean[..., 0])
-    for c in range(1, mean.shape[-1]):  # a running top two: torch.topk over the classes is ten times slower
-        second = torch.maximum(second, torch.minimum(largest, mean[..., c]))
-        largest = torch.maximum(largest, mean[..., c])
+    largest, second = p.mean(-3).topk(2, -1).values.unbind(-1)
     return second - largest
 
 
