@@ -39,8 +39,8 @@ def test_spread_known_order_and_bad_limit() -> None:
 
 
 def test_default_palette_is_distinct_and_grows() -> None:
-    palette = default_palette(255).astype(int)
-    assert len(np.unique(palette, axis=0)) == 255
+    palette = default_palette(254).astype(int)
+    assert len(np.unique(palette, axis=0)) == 254
     np.testing.assert_array_equal(default_palette(7), palette[:7])
     first = palette[:20]
     distances = np.abs(first[:, None] - first[None]).sum(-1) + 999 * np.eye(20, dtype=int)
@@ -192,7 +192,7 @@ def test_folder_palette_and_colours(tmp_path: Path) -> None:
         ('{"classes": ["a", "b"], "colors": [[0, 0, 0]]}', "must be a list of 2 colours"),
         ('{"classes": ["a", "b"], "colors": [[0, 0, 0], [0, 256, 0]]}', r"colour \[0, 256, 0\]: must be"),
         ('{"classes": ["a", "b"], "colors": [[0, 0, 0], [0, 0, 0]]}', r"colour \[0, 0, 0\] is given twice"),
-        (json.dumps({"classes": [str(i) for i in range(256)]}), "256 classes: at most 255"),
+        (json.dumps({"classes": [str(i) for i in range(255)]}), "255 classes: at most 254"),
     ],
 )
 def test_faults_of_classes_json(tmp_path: Path, text: str, message: str) -> None:
@@ -200,7 +200,7 @@ def test_faults_of_classes_json(tmp_path: Path, text: str, message: str) -> None
     (tmp_path / "classes.json").write_text(text)
     with pytest.raises(InputError, match=message) as caught:
         open_dataset("folder", tmp_path)
-    assert str(tmp_path) in str(caught.value) or "256" in text or "255" in str(caught.value)
+    assert str(tmp_path) in str(caught.value) or "254" in text or "254" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 

@@ -521,7 +521,6 @@ def test_config_file_and_the_command_line_that_wins(tmp_path: Path, capsys: pyte
         ("targt = 0.9", "no option 'targt'; there are acquisition, ask-void, data-root"),
         ("[study]\ntarget = 0.9", "no option 'study'; there are"),
         ("target = ", "cannot be read (Invalid value"),
-        ("target = 'high'", "--target: could not convert string to float: 'high'"),
         ("target = 7", "--target 7.0: must be above 0, at most 1"),
     ],
 )
@@ -532,6 +531,14 @@ def test_a_bad_config_file(tmp_path: Path, text: str, message: str) -> None:
         command(["--config", str(config), "--out", str(tmp_path / "out")])
     assert "\n" not in str(fault.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_config_file_is_typed_like_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "x.toml").write_text("target = 'high'")
+    assert run_as_module(["--config", str(tmp_path / "x.toml")], monkeypatch) == 2
+    assert "--target" in capsys.readouterr().err
 
 
 # Bad data: found before training, and nothing is written
