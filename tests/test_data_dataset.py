@@ -200,7 +200,7 @@ def test_faults_of_classes_json(tmp_path: Path, text: str, message: str) -> None
     (tmp_path / "classes.json").write_text(text)
     with pytest.raises(InputError, match=message) as caught:
         open_dataset("folder", tmp_path)
-    assert str(tmp_path) in str(caught.value) or "254" in text or "254" in str(caught.value)
+    assert str(tmp_path) in str(caught.value) or "254" in str(caught.value)
     assert "\n" not in str(caught.value)
 
 
