@@ -8,6 +8,7 @@ import torch
 from lowpix.networks.training import train
 from lowpix.reveal.loop import Case
 from lowpix.reveal.stopping import Schedule
+from lowpix.reveal.study import one_thread
 
 STEPS = 2
 """Training steps that are timed."""
@@ -20,16 +21,12 @@ def seconds_a_run(case: Case, schedule: Schedule) -> float:
     revealed pixels: timed at the fewest and at the most.
     """
     session, network = case.session, case.session.network
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         session.predict()  # the first is slower: memory is taken, kernels are chosen
         start = perf_counter()
         session.predict()
         predict = perf_counter() - start
         fewest, most = (_seconds_a_step(case, count) for count in (schedule.first, schedule.budget))
-    finally:
-        torch.set_num_threads(threads)
     asked = np.array(schedule.asked())
     step = np.interp(asked, [schedule.first, max(schedule.budget, schedule.first + 1)], [fewest, most])
     steps = np.where(np.arange(len(asked)) == 0, network.first_steps, network.steps)

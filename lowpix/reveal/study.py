@@ -59,7 +59,7 @@ def run_units(
     """As `run_study`, in this process."""
     by_name = {setting.name: setting for setting in settings}
     like, finished = settings[0], study.finished()
-    with _one_thread():
+    with one_thread():
         cases = _cases(dataset, settings, units, finished, device)
         for case in reveal(cases, like.schedule, like.target, like.stop, stack):
             run = by_name[case.setting].record(dataset, case)
@@ -98,7 +98,7 @@ def _save(study: Study, run: Run, case: Case, dataset: Dataset) -> None:
 
 
 @contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """More threads change the last bits, and fight with those of other processes."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
