@@ -26,7 +26,7 @@ class Options:
     split: str | None = None
     """Part of the data set; default: train, or all of a folder without splits."""
     limit: int | None = None
-    """Look at so many images, spread evenly over the list; default: at all."""
+    """Look at so many images, spread evenly over the list; default: at all of them."""
     labels: bool = True
     """Expect a label map for each image; --no-labels checks photographs alone."""
 

@@ -86,7 +86,7 @@ class Options:
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
     out: Path | None = None
-    """Where the study is written; else results/<dataset>_image."""
+    """Where the study is written; else results/<dataset>_<split>."""
     fresh: bool = False
     """Remove the study that is there and start anew."""
 
@@ -132,8 +132,8 @@ class Options:
         ]
 
 
-PLACE = ("data_root", "out", "fresh", "jobs", "device")
-"""Options that say where and how fast a study runs, not what it is."""
+PLACE = ("data_root", "out", "fresh", "stack", "jobs", "device")
+"""Options that say where and how fast a study runs, not what it is: on a CPU they change no bit of a table."""
 
 
 def image_study(options: Options) -> Study:
@@ -157,7 +157,8 @@ def image_study(options: Options) -> Study:
     names = _names(dataset, options)
     _require_sound(dataset, names)
     device = _device(options.device)
-    study = open_study(_folder(options), _settings(dataset, options), fresh=options.fresh, device=str(device))
+    out = options.out or Path("results") / f"{dataset.name}_{dataset.split}"
+    study = open_study(out, _settings(dataset, options), fresh=options.fresh, device=str(device))
     units = [(name, options.seed + repeat) for repeat in range(options.repeats) for name in names]
     try:
         _work(dataset, settings, units, study, device, options)
@@ -186,21 +187,24 @@ def _work(
     stack = options.stack or (64 if stacks else 1)
     # not kept: it holds all that a network reads of an image
     a_run = seconds_a_run(settings[0].start(dataset, units[0], device), settings[0].schedule)
-    seconds = a_run * left / min(options.jobs, left)
+    seconds = a_run * left / min(options.jobs, -(-len(units) // stack))
     print(f"{work}, in at most about {clock(seconds)}: less where images reach the target", flush=True)
-    outcomes: list[float] = []
+    outcomes: dict[str, list[float]] = {}
     with tqdm(total=left, unit="run", smoothing=0) as bar:
         for run in run_study(dataset, settings, units, study, device, stack, options.jobs):
-            outcomes.append(run.pixels_to_target)
+            outcomes.setdefault(run.acquisition, []).append(run.pixels_to_target)
             bar.set_postfix_str(_so_far(outcomes, options.max_pixels), refresh=False)
             bar.update()
 
 
-def _so_far(outcomes: list[float], budget: int) -> str:
-    share = sum(pixels < float("inf") for pixels in outcomes) / len(outcomes)
-    middle = sorted(outcomes)[len(outcomes) // 2]
-    pixels = Bound(min(middle, budget), middle > budget).text()
-    return f"{share:.0%} reached the target, median {pixels} pixels"
+def _so_far(outcomes: dict[str, list[float]], budget: int) -> str:
+    """Of each setting: the share of runs that reached the target, and their median pixels."""
+    texts = []
+    for acquisition, pixels in outcomes.items():
+        share = sum(count < float("inf") for count in pixels) / len(pixels)
+        middle = sorted(pixels)[len(pixels) // 2]
+        texts.append(f"{acquisition} {share:.0%}, median {Bound(min(middle, budget), middle > budget).text()}")
+    return "at target: " + "; ".join(texts)
 
 
 def _names(dataset: Dataset, options: Options) -> tuple[str, ...]:
@@ -219,10 +223,6 @@ def _require_sound(dataset: Dataset, names: Sequence[str]) -> None:
         more = len(report.faults) - 1
         others = f" (and {more} more: python -m lowpix.doctor lists them all)" if more else ""
         raise InputError(f"{report.faults[0]}{others}")
-
-
-def _folder(options: Options) -> Path:
-    return options.out or Path("results") / f"{options.dataset}_image"
 
 
 def _settings(dataset: Dataset, options: Options) -> dict[str, object]:

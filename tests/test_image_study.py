@@ -361,6 +361,7 @@ def test_stacked_is_one_by_one(tmp_path: Path) -> None:
     options = {"acquisition": ("margin", "random"), "target": 0.6, "max_pixels": 20}
     one = study(tmp_path / "1", stack=1, **options)
     assert_same_tables(one, study(tmp_path / "3", stack=3, **options))
+    assert_same_tables(one, study(tmp_path / "1", stack=2, **options))  # no other study: it goes on
     assert pictures(tmp_path / "1") == pictures(tmp_path / "3")
 
 

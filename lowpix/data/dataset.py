@@ -62,8 +62,8 @@ class Dataset(ABC):
 def spread(names: Sequence[str], limit: int | None) -> tuple[str, ...]:
     """The first `limit` names in bit-reversed order of their indices; all of them, in that order, for None.
 
-    Any limit is spread evenly over the list, and a smaller limit is the beginning of a larger one, so that a
-    study of a few images can be extended. Raises InputError for a limit under 1.
+    Any limit is spread evenly over the list, and of one list a smaller limit is the beginning of a larger one,
+    so that a study of a few images can be extended. Raises InputError for a limit under 1.
     """
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit}: must be at least 1")

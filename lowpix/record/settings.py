@@ -15,7 +15,7 @@ import tomli_w
 from lowpix.errors import InputError
 from lowpix.record.atomic import atomic
 
-EXTENDABLE = frozenset({"acquisition", "images", "limit", "repeats", "jobs", "scene_count"})
+EXTENDABLE = frozenset({"acquisition", "images", "limit", "repeats", "scene_count"})
 UNSET = "unset"  # how an option that is None is shown; TOML has no null, so that it is not written
 
 
