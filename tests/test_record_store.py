@@ -227,7 +227,9 @@ def test_a_study_that_goes_on_elsewhere_says_so(tmp_path: Path) -> None:
 
 def test_extensions_cover_both(tmp_path: Path) -> None:
     open_study(tmp_path, SETTINGS)
-    open_study(tmp_path, SETTINGS | {"acquisition": ["random", "margin"], "repeats": 3, "limit": 8, "scene_count": 1})
+    open_study(
+        tmp_path, SETTINGS | {"acquisition": ["random", "margin"], "repeats": 3, "limit": 8, "scene_count": 1}
+    )
     expected = {"acquisition": ["margin", "random"], "repeats": 3, "limit": 16, "scene_count": 2}
     assert settings_in(tmp_path).items() >= expected.items()
     open_study(tmp_path, SETTINGS | {"limit": None})
