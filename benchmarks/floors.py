@@ -1,6 +1,6 @@
 """python -m benchmarks.floors: what one image-round must cost at least on one core here, and what it does cost.
 
-Operations and bytes from first principles, over the rates of a large float32 product and of a large copy.
+Operations and bytes from first principles, over the rates of a large product and of a large copy.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -51,8 +51,13 @@ class Work:
     bytes: float
 
 
-def round_of_mlp(pixels: int, features: int, classes: int, revealed: int, ask: int) -> dict[str, Work]:
-    """The least work of each part of a round with `margin`, nothing kept that could be read once."""
+def round_of_mlp(
+    pixels: int, features: int, classes: int, revealed: int, ask: int, element: int = FLOAT
+) -> dict[str, Work]:
+    """The least work of each part of a round with `margin`, nothing kept that could be read once.
+
+    `element` is the size of a feature in bytes.
+    """
     width, members, steps = PixelMLP.width, PixelMLP.members, PixelMLP.steps
     weights = members * (features * width + width * width + width * classes)
     # forward, and backward to weights and activations; the features need no gradient
@@ -61,7 +66,7 @@ def round_of_mlp(pixels: int, features: int, classes: int, revealed: int, ask: i
     return {
         # Adam reads parameter, gradient and two moments and writes three: some 12 operations a weight
         "train": Work(steps * (step + 12 * weights), steps * 7 * FLOAT * weights),
-        "evaluate": Work(2 * pixels * weights, FLOAT * pixels * features),
+        "evaluate": Work(2 * pixels * weights, element * pixels * features),
         # exponential (about 10 operations), sum, division, mean; label and confidence are written
         "softmax": Work(13 * probabilities, pixels * (1 + FLOAT)),
         "score": Work(3 * pixels * classes, FLOAT * pixels),
@@ -71,8 +76,10 @@ def round_of_mlp(pixels: int, features: int, classes: int, revealed: int, ask: i
 
 def measure(options: Options) -> Iterator[Row]:
     """The ceilings, and each part of a round against its floor; `ratio` is the share of the floor."""
-    rate, bandwidth = _ceilings(options)
-    yield Row("ceiling_of_float32_products", rate / 1e9, "Gop/s")
+    rates = {dtype: _products(options, dtype) for dtype in (torch.float32, torch.bfloat16)}
+    bandwidth = _copies(options)
+    for dtype, rate in rates.items():
+        yield Row(f"ceiling_of_{str(dtype).removeprefix('torch.')}_products", rate / 1e9, "Gop/s")
     yield Row("ceiling_of_copies", bandwidth / 1e9, "GB/s")
 
     scenes = open_dataset("scenes", scene_size=options.size, scene_count=1, scene_classes=options.classes)
@@ -83,9 +90,11 @@ def measure(options: Options) -> Iterator[Row]:
     question = session.ask(options.revealed)
     session.tell(question, truth[tuple(question.T)])
     fit([session])
-    features, pixels = session.inputs.shape
-    work = round_of_mlp(pixels, features, options.classes, options.revealed, options.ask)
-    floor = {part: max(w.operations / rate, w.bytes / bandwidth) for part, w in work.items()}
+    pixels, features = session.inputs.shape
+    dtype = session.inputs.dtype
+    work = round_of_mlp(pixels, features, options.classes, options.revealed, options.ask, dtype.itemsize)
+    rate_of = {part: rates[dtype if part == "evaluate" else torch.float32] for part in work}
+    floor = {part: max(w.operations / rate_of[part], w.bytes / bandwidth) for part, w in work.items()}
     for part, w in work.items():
         yield Row(f"{part}_operations", w.operations / 1e6, "Mop")
         yield Row(f"{part}_bytes", w.bytes / 1e6, "Mbyte")
@@ -107,14 +116,17 @@ def measure(options: Options) -> Iterator[Row]:
         yield Row(part, measured, "s CPU", least)
 
 
-def _ceilings(options: Options) -> tuple[float, float]:
-    """Operations and bytes a second."""
-    side = options.matrix
-    matrix = torch.randn(side, side)
-    many = torch.zeros(32, side, side)
+def _products(options: Options, dtype: torch.dtype) -> float:
+    """Operations a second in a large product."""
+    matrix = torch.randn(options.matrix, options.matrix).to(dtype)
+    return 2 * options.matrix**3 / _seconds(lambda: torch.mm(matrix, matrix), options.repeats)
+
+
+def _copies(options: Options) -> float:
+    """Bytes a second, read and written, in a large copy."""
+    many = torch.zeros(32, options.matrix, options.matrix)
     copy = torch.empty_like(many)
-    product = _seconds(lambda: torch.mm(matrix, matrix), options.repeats)
-    return 2 * side**3 / product, 2 * FLOAT * many.numel() / _seconds(lambda: copy.copy_(many), options.repeats)
+    return 2 * FLOAT * many.numel() / _seconds(lambda: copy.copy_(many), options.repeats)
 
 
 def _seconds(work: Callable[[], object], repeats: int) -> float:

@@ -36,7 +36,7 @@ class PlainMLP:
         acquisition: str,
         initial: Parameters,
     ) -> None:
-        self.features = pixel_features(image).T.contiguous()  # (N, F)
+        self.features = pixel_features(image)  # (N, F)
         self.truth = truth
         self.acquisition = acquisition
         self.models = [self._model(classes, initial, member) for member in range(PixelMLP.members)]

@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.agreement import shared
 from benchmarks.floors import round_of_mlp
 from benchmarks.plain_mlp import PlainMLP
 from benchmarks.report import Row, write_table
@@ -28,7 +29,7 @@ def scenes() -> Dataset:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["image_study", "memory", "floors"])
+@pytest.mark.parametrize("name", ["image_study", "memory", "floors", "agreement", "scaling"])
 def test_a_smoke_run_measures_every_row(name: str, tmp_path: Path) -> None:
     out = tmp_path / "made" / f"{name}.csv"
     command = [sys.executable, "-m", f"benchmarks.{name}", "--smoke", "--out", str(out)]
@@ -50,7 +51,13 @@ def test_the_plain_study_trains_the_same_networks(scenes: Dataset, acquisition: 
     image, truth = scenes.image(scenes.images[0]), scenes.labels(scenes.images[0])
     assert truth is not None
     session = ImageSession(
-        image, truth != IGNORE, len(scenes.classes), acquisition=acquisition, truth=truth, seed=3
+        image,
+        truth != IGNORE,
+        len(scenes.classes),
+        network="mlp_float32",
+        acquisition=acquisition,
+        truth=truth,
+        seed=3,
     )
     plain = PlainMLP(image, truth, len(scenes.classes), acquisition, session.learner.parameters)
     for count in (12, 4):  # from fresh weights, then from those of the round before
@@ -74,7 +81,7 @@ def test_the_plain_study_asks_for_the_centre_of_the_largest_mistake(scenes: Data
     truth[5:16, 10:21] = 1  # 11×11: 6 deep at (10, 15)
     truth[30:33, 40:43] = 2  # 3×3: 2 deep at (31, 41)
     truth[20:40, 0:8] = IGNORE
-    weights = PixelMLP().initial(torch.zeros(71, 1), 3, 4, torch.Generator().manual_seed(0))
+    weights = PixelMLP().initial(torch.zeros(1, 71), 3, 4, torch.Generator().manual_seed(0))
     plain = PlainMLP(scenes.image(scenes.images[0]), truth, 3, "error_depth", weights)
     plain.labels = np.zeros_like(truth)
     assert plain.ask(1).tolist() == [[10, 15]]
@@ -107,3 +114,13 @@ def test_floors_count_the_products_of_an_ordinary_network() -> None:
     weights = sum(layer.weight.numel() for layer in layers)
     adam = 12 * weights * members * PixelMLP.steps
     assert work["train"].operations - adam == PixelMLP.steps * members * both.get_total_flops()
+
+
+def test_agreement_counts_what_two_draws_have_in_common() -> None:
+    scores = np.arange(1000.0)
+    assert shared(scores, scores, 1) == 1
+    assert shared(scores, -scores, 1) == 0
+    other = scores.copy()
+    other[-5:] = -1  # five of the ten highest fall out
+    assert shared(scores, other, 1) == 0.5
+    assert shared(np.zeros(100_000), np.zeros(100_000), 1) < 0.05  # ties agree by chance alone

@@ -5,7 +5,9 @@ from lowpix.networks.network import Network, Parameters
 from lowpix.networks.pixel_mlp import PixelMLP
 from lowpix.networks.unet import UNet
 
-NETWORKS: dict[str, Network] = {network.name: network for network in (PixelMLP(), UNet())}
+NETWORKS: dict[str, Network] = {
+    network.name: network for network in (PixelMLP(), PixelMLP("mlp_float32", exact=True), UNet())
+}
 
 
 def find_network(name: str) -> Network:

@@ -1,5 +1,8 @@
 """What a per-pixel network sees of an image: computed once, because no round changes it."""
 
+from collections.abc import Iterator
+from itertools import pairwise
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -10,9 +13,12 @@ from skimage.segmentation import felzenszwalb
 SCALES = (1, 2, 4, 8, 16)  # standard deviations of the Gaussian scale space, pixels
 OCTAVES = 4  # of Fourier coordinates; the coarsest has a period of the image's longer side
 SEGMENT_SCALES = (50, 200, 800)  # of Felzenszwalb and Huttenlocher's graph-based segments, fine to coarse
+BLOCK = 1 << 20  # pixels: a larger image is worked on in so large blocks of rows, at whose borders segments end
+HALO = 4 * max(SCALES) + 1  # rows around a block that its scale space and gradients reach into
+FEATURES = 3 + 7 * len(SCALES) + 2 + 4 * OCTAVES + 5 * len(SEGMENT_SCALES)
 
 
-def pixel_features(image: NDArray[np.uint8]) -> torch.Tensor:
+def pixel_features(image: NDArray[np.uint8], dtype: torch.dtype = torch.float32) -> torch.Tensor:
     """Features of every pixel, about zero mean and unit scale.
 
     Gaussian scale space of the Lab colours, standardised for each image so that a dark one shows as much as a
@@ -22,27 +28,45 @@ def pixel_features(image: NDArray[np.uint8]) -> torch.Tensor:
 
     Args:
         image: `(H, W, 3)` uint8.
+        dtype: of the result; computed in float32.
 
     Returns:
-        `(F, N)` float32 with N = H·W pixels in row-major order; F does not depend on the image.
+        `(N, F)` with N = H·W pixels in row-major order and F = FEATURES.
     """
     height, width = image.shape[:2]
-    colours = _standardised(np.moveaxis(rgb2lab(image).astype(np.float32), -1, 0))
-    y, x = np.mgrid[:height, :width].astype(np.float32)
+    features = torch.empty(height, width, FEATURES, dtype=dtype)
+    bounds = np.linspace(0, height, -(-height * width // BLOCK) + 1).astype(int) if height > 1 else [0, 1]
+    lab = np.empty((3, height, width), np.float32)
+    for start, stop in pairwise(bounds):
+        lab[:, start:stop] = np.moveaxis(rgb2lab(image[start:stop]), -1, 0)
+    colours = _standardised(lab)
+    for start, stop in pairwise(bounds):
+        for index, plane in enumerate(_planes(colours, start, stop)):
+            features[start:stop, :, index] = torch.from_numpy(plane)
+    return features.view(-1, FEATURES)
+
+
+def _planes(colours: NDArray[np.float32], start: int, stop: int) -> Iterator[NDArray[np.float32]]:
+    """The features one by one, each `(stop − start, W)`: of a block of rows of the colours `(3, H, W)`."""
+    height, width = colours.shape[1:]
+    y, x = np.mgrid[start:stop, :width].astype(np.float32)
     longer_half = max(height, width) / 2
     place = np.stack([(y - (height - 1) / 2) / longer_half, (x - (width - 1) / 2) / longer_half])
+    above, below = min(start, HALO), min(height - stop, HALO)
+    around = colours[:, start - above : stop + below]
+    block = colours[:, start:stop]
 
-    planes = [colours, *(_scale(colours, sigma) for sigma in SCALES), place, _fourier(place)]
-    summaries = np.concatenate([colours, place])
+    yield from block
+    for sigma in SCALES:
+        yield from _scale(around, sigma)[:, above : above + stop - start]
+    yield from place
+    yield from _fourier(place)
+    summaries = np.concatenate([block, place])
     for scale in SEGMENT_SCALES:
         # a fifth: the spread of colours that the scales above are customarily meant for, RGB in 0 to 1
-        graph = np.moveaxis(colours, 0, -1) / 5
+        graph = np.moveaxis(block, 0, -1) / 5
         segments = felzenszwalb(graph, scale=scale, sigma=0.8, min_size=max(20, scale // 4))
-        planes.append(_segment_means(segments, summaries))
-    count = sum(len(plane) for plane in planes)
-    features = np.empty((count, height * width), np.float32)
-    np.concatenate(planes, out=features.reshape(count, height, width))
-    return torch.from_numpy(features)
+        yield from _segment_means(segments, summaries)
 
 
 def _standardised(lab: NDArray[np.float32]) -> NDArray[np.float32]:

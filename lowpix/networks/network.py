@@ -24,6 +24,8 @@ class Network(Protocol):
     stacks: bool
     """Whether several sessions are trained faster together than one by one."""
     learning_rate: float
+    width: int
+    """What the last layer reads of a pixel: so many numbers."""
     first_steps: int
     """Training steps in the first round."""
     steps: int
@@ -44,10 +46,19 @@ class Network(Protocol):
         """
         ...
 
-    def logits(self, parameters: Parameters, rows: Any) -> torch.Tensor:
-        """`(S, M, C, n)` logits of stacked parameters `(S, M, …)` on stacked rows; differentiable."""
+    def logits(self, parameters: Parameters, rows: Any, keep: torch.Tensor | None = None) -> torch.Tensor:
+        """`(S, M, C, n)` logits of stacked parameters `(S, M, …)` on stacked rows; differentiable.
+
+        `keep`, `(S, M, width, n)`, multiplies what the last layer reads, for dropout.
+        """
         ...
 
-    def tiles(self, parameters: Parameters, inputs: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-        """All pixels of one image, a tile at a time: where it lies, and its logits `(M, C, n)`."""
+    def tiles(
+        self, parameters: Parameters, inputs: torch.Tensor, keep: torch.Tensor | None = None
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """All pixels of one image, a tile at a time: where it lies, and its logits `(M, C, n)`.
+
+        With `keep`, `(K, width)`, each member gives K samples, `(M·K, C, n)`, one for each row of it: what the
+        last layer reads is computed once a pixel and multiplied by the row.
+        """
         ...

@@ -7,25 +7,34 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lowpix.networks.device import multiplies_bfloat16
 from lowpix.networks.features import pixel_features
 from lowpix.networks.network import Parameters
 
 
 class PixelMLP:
-    """Two hidden layers on `pixel_features`; `S × M` networks run as batched matrix products."""
+    """Two hidden layers on `pixel_features`; `S × M` networks run as batched matrix products.
 
-    name = "mlp"
+    Trained in float32. Evaluated in bfloat16 where the device has products of it, which are twice as fast:
+    accuracy moves by less than 1e-4, though now and then another pixel comes first. `exact` stays in float32.
+    """
+
     members = 4
     stacks = True
     learning_rate = 0.01
     first_steps = 60
     steps = 20
     width = 64
-    tile = 2048  # pixels; what the hidden layers of a tile fill stays in a core's cache
+    tile = 8192  # pixels; what a layer of a tile fills stays in a core's cache
+
+    def __init__(self, name: str = "mlp", exact: bool = False) -> None:
+        self.name = name
+        self.exact = exact
 
     def inputs(self, image: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-        """`(F, N)` float32 pixel features."""
-        return pixel_features(image).to(device)
+        """`(N, F)` pixel features, in the type that they are evaluated in."""
+        fast = not self.exact and multiplies_bfloat16(device)
+        return pixel_features(image, torch.bfloat16 if fast else torch.float32).to(device)
 
     def initial(self, inputs: torch.Tensor, classes: int, members: int, draw: torch.Generator) -> Parameters:
         """He initialisation; the last layer is halved, so that a fresh network is unsure."""
@@ -34,7 +43,7 @@ class PixelMLP:
             return torch.randn(members, fan_out, fan_in, generator=draw) * (gain / math.sqrt(fan_in))
 
         return {
-            "weight1": weights(self.width, inputs.shape[0], math.sqrt(2)),
+            "weight1": weights(self.width, inputs.shape[1], math.sqrt(2)),
             "bias1": torch.zeros(members, self.width, 1),
             "weight2": weights(self.width, self.width, math.sqrt(2)),
             "bias2": torch.zeros(members, self.width, 1),
@@ -43,10 +52,10 @@ class PixelMLP:
         }
 
     def rows(self, inputs: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-        """`(F, n)`: the features of these pixels."""
-        return inputs[:, pixels]
+        """`(F, n)` float32: the features of these pixels."""
+        return inputs[pixels].T.float()
 
-    def logits(self, parameters: Parameters, rows: torch.Tensor) -> torch.Tensor:
+    def logits(self, parameters: Parameters, rows: torch.Tensor, keep: torch.Tensor | None = None) -> torch.Tensor:
         """`(S, M, C, n)` from rows `(S, F, n)`."""
         sessions, members, width, count = parameters["weight1"].shape
         pixels = rows.shape[-1]
@@ -60,13 +69,41 @@ class PixelMLP:
         hidden = torch.baddbmm(
             parameters["bias2"].flatten(0, 1), parameters["weight2"].flatten(0, 1), hidden
         ).relu_()
+        if keep is not None:
+            hidden = hidden * keep.flatten(0, 1)
         logits = torch.baddbmm(parameters["bias3"].flatten(0, 1), parameters["weight3"].flatten(0, 1), hidden)
         return logits.view(sessions, members, -1, pixels)
 
-    def tiles(self, parameters: Parameters, inputs: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Tiles of `tile` pixels in row-major order."""
-        stack = {name: value[None] for name, value in parameters.items()}
+    def tiles(
+        self, parameters: Parameters, inputs: torch.Tensor, keep: torch.Tensor | None = None
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
+        """Tiles of `tile` pixels in row-major order; one member after another, to stay in cache."""
+        classes = parameters["bias3"].shape[1]
+        samples = 1 if keep is None else len(keep)
+        head, bias = parameters["weight3"], parameters["bias3"]
+        if keep is not None:
+            head = (head[:, None] * keep[:, None]).flatten(1, 2)  # (M, K·C, width): all samples in one product
+            bias = bias.repeat(1, samples, 1)
+        head, bias = head.to(inputs.dtype), bias.to(inputs.dtype)
+        layers = [
+            (parameters[f"weight{layer}"].to(inputs.dtype), parameters[f"bias{layer}"][..., 0].to(inputs.dtype))
+            for layer in (1, 2)
+        ]
         tile = self.tile if inputs.device.type == "cpu" else 64 * self.tile
-        for start in range(0, inputs.shape[1], tile):
-            where = slice(start, min(start + tile, inputs.shape[1]))
-            yield where, self.logits(stack, inputs[None, :, where])[0]
+        for start in range(0, len(inputs), tile):
+            where = slice(start, min(start + tile, len(inputs)))
+            logits = inputs.new_empty(len(head), samples * classes, where.stop - start)
+            for member, out in enumerate(logits):
+                hidden = inputs[where]
+                for weight, bias_of_layer in layers:
+                    hidden = _dense(hidden, weight[member], bias_of_layer[member])
+                torch.addmm(bias[member], head[member], hidden.T, out=out)
+            yield where, logits.view(-1, classes, where.stop - start)
+
+
+def _dense(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
+    """`(n, out)` ReLU of rows `(n, in)` through a layer; in one pass where oneDNN has a kernel that fuses it."""
+    if rows.dtype == torch.bfloat16 and rows.device.type == "cpu":
+        fused: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "relu", [], "")
+        return fused
+    return torch.nn.functional.linear(rows, weight, bias).relu_()

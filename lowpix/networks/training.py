@@ -1,6 +1,7 @@
 """Training many sessions' networks as one stack of parameters."""
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from copy import copy
 from typing import Any
 
 import torch
@@ -10,23 +11,28 @@ from lowpix.networks.network import Network, Parameters
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam (arXiv 1412.6980)
 
 
-@dataclass
 class Learner:
-    """The parameters of one session's networks, each `(M, …)`, with their Adam moments and step count."""
+    """The parameters of one session's networks, each `(M, …)`, with their Adam moments and step count.
 
-    parameters: Parameters
-    first: Parameters = field(default_factory=dict)
-    second: Parameters = field(default_factory=dict)
-    step: int = 0
+    Parameters lie behind one another in `flat`, `(P,)`, and the moments `first` and `second` likewise: a step
+    of Adam is then a handful of operations, however many parameters a network has.
+    """
 
-    def __post_init__(self) -> None:
-        if not self.first:
-            self.first = {name: torch.zeros_like(value) for name, value in self.parameters.items()}
-            self.second = {name: torch.zeros_like(value) for name, value in self.parameters.items()}
+    def __init__(self, parameters: Parameters) -> None:
+        self.shapes = {name: value.shape for name, value in parameters.items()}
+        self.flat = torch.cat([value.flatten() for value in parameters.values()])
+        self.first = torch.zeros_like(self.flat)
+        self.second = torch.zeros_like(self.flat)
+        self.step = 0
+
+    @property
+    def parameters(self) -> Parameters:
+        """Views of `flat` by name."""
+        return _views(self.flat, self.shapes)
 
     def copy(self) -> "Learner":
         """A snapshot: training the one leaves the other as it is (`train` replaces tensors, never writes)."""
-        return Learner(dict(self.parameters), dict(self.first), dict(self.second), self.step)
+        return copy(self)
 
 
 def padded(count: int) -> int:
@@ -36,7 +42,12 @@ def padded(count: int) -> int:
 
 
 def train(
-    network: Network, learners: list[Learner], rows: list[Any], answers: list[torch.Tensor], steps: int
+    network: Network,
+    learners: list[Learner],
+    rows: list[Any],
+    answers: list[torch.Tensor],
+    steps: int,
+    keeps: list[Iterator[torch.Tensor]] | None = None,
 ) -> None:
     """Train the learners in place for some steps of Adam on the cross-entropy of their revealed pixels.
 
@@ -49,6 +60,7 @@ def train(
         rows: per learner what `network.rows` gave for its n revealed pixels.
         answers: per learner the class of each, `(n,)` int64.
         steps: of gradient descent, each on all revealed pixels.
+        keeps: per learner, for each step, what multiplies the input of the last layer, `(M, width, n)`.
     """
     counts = [len(answer) for answer in answers]
     room = padded(counts[0]) if network.stacks else counts[0]
@@ -61,54 +73,57 @@ def train(
     else:
         (rows,) = rows
 
-    parameters = _stack([learner.parameters for learner in learners])
-    first = _stack([learner.first for learner in learners])
-    second = _stack([learner.second for learner in learners])
-    for step in range(1, steps + 1):
-        for value in parameters.values():
-            value.requires_grad_()
-        logits = network.logits(parameters, rows)
+    flat, first, second = (
+        torch.stack([getattr(learner, part) for learner in learners]) for part in ("flat", "first", "second")
+    )
+    # for all steps at once: a copy to a GPU within a step would wait for the step before
+    ages = torch.tensor([[learner.step] for learner in learners]) + torch.arange(1, steps + 1)[:, None, None]
+    rates, spreads = (
+        value.to(flat, non_blocking=True) for value in _corrections(ages.double(), network.learning_rate)
+    )
+    for rate, spread in zip(rates, spreads, strict=True):
+        keep = None
+        if keeps is not None:
+            kept = [
+                torch.nn.functional.pad(next(own), (0, room - n)) for own, n in zip(keeps, counts, strict=True)
+            ]
+            keep = torch.stack(kept)
+        logits = network.logits(_views(flat.requires_grad_(), learners[0].shapes), rows, keep)
         index = classes[:, None, None].expand(*logits.shape[:2], 1, room)
         losses = -logits.log_softmax(2).gather(2, index)
-        gradients = torch.autograd.grad((losses * weight).sum(), list(parameters.values()))
-        ages = torch.tensor([learner.step + step for learner in learners], dtype=torch.float64)
-        _adam(
-            parameters,
-            dict(zip(parameters, gradients, strict=True)),
-            first,
-            second,
-            ages,
-            network.learning_rate,
-        )
+        (gradient,) = torch.autograd.grad((losses * weight).sum(), flat)
+        _adam(flat, gradient, first, second, rate, spread)
 
     for session, learner in enumerate(learners):
-        learner.parameters = {name: value[session].detach().clone() for name, value in parameters.items()}
-        learner.first = {name: value[session].clone() for name, value in first.items()}
-        learner.second = {name: value[session].clone() for name, value in second.items()}
+        learner.flat = flat[session].detach().clone()
+        learner.first, learner.second = first[session].clone(), second[session].clone()
         learner.step += steps
 
 
-def _stack(states: list[Parameters]) -> Parameters:
-    return {name: torch.stack([state[name] for state in states]) for name in states[0]}
+def _views(flat: torch.Tensor, shapes: dict[str, torch.Size]) -> Parameters:
+    """Parameters by name, `(…, M, …)`, as views of `(…, P)`."""
+    parts = torch.split(flat, [shape.numel() for shape in shapes.values()], -1)
+    return {
+        name: part.view(*flat.shape[:-1], *shape)
+        for (name, shape), part in zip(shapes.items(), parts, strict=True)
+    }
+
+
+def _corrections(ages: torch.Tensor, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """The step of Adam and the root of its second moment's share, by the step counts after it."""
+    return rate / (1 - BETA1**ages), (1 - BETA2**ages).sqrt()
 
 
 @torch.no_grad()
 def _adam(
-    parameters: Parameters,
-    gradients: Parameters,
-    first: Parameters,
-    second: Parameters,
-    ages: torch.Tensor,
-    rate: float,
+    flat: torch.Tensor,
+    gradient: torch.Tensor,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    rate: torch.Tensor,
+    spread: torch.Tensor,
 ) -> None:
-    """One step of Adam in place; `ages` `(S,)` are the step counts after it, one a session."""
-    device = next(iter(parameters.values())).device
-    rates = (rate / (1 - BETA1**ages)).float().to(device)
-    spreads = (1 - BETA2**ages).sqrt().float().to(device)
-    for name, value in parameters.items():
-        shape = (-1, *(1,) * (value.ndim - 1))
-        gradient, mean, square = gradients[name], first[name], second[name]
-        mean.lerp_(gradient, 1 - BETA1)
-        square.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
-        deviation = square.sqrt().div_(spreads.view(shape)).add_(EPSILON)
-        value -= rates.view(shape) * mean / deviation
+    """One step of Adam in place on `(S, P)`; its `_corrections` are `(S, 1)`, one a session."""
+    first.lerp_(gradient, 1 - BETA1)
+    second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+    flat -= rate * first / second.sqrt().div_(spread).add_(EPSILON)

@@ -24,6 +24,7 @@ class UNet:
     name = "unet"
     members = 1
     stacks = False
+    width = WIDTH
     learning_rate = 0.003
     first_steps = 60
     steps = 10
@@ -48,24 +49,41 @@ class UNet:
         """The whole image and the pixels to read of it."""
         return inputs, pixels
 
-    def logits(self, parameters: Parameters, rows: tuple[torch.Tensor, torch.Tensor]) -> torch.Tensor:
+    def logits(
+        self,
+        parameters: Parameters,
+        rows: tuple[torch.Tensor, torch.Tensor],
+        keep: torch.Tensor | None = None,
+    ) -> torch.Tensor:
         """`(1, M, C, n)` for a stack of one session."""
         inputs, pixels = rows
-        members = [self._forward(parameters, m, inputs)[:, pixels] for m in range(len(parameters["head.bias"][0]))]
-        return torch.stack(members)[None]
+        (session,) = zip(*parameters.values(), strict=True)
+        members = [dict(zip(parameters, values, strict=True)) for values in zip(*session, strict=True)]
+        hidden = [self._hidden(member, inputs)[:, pixels] for member in members]
+        if keep is not None:
+            hidden = [values * kept for values, kept in zip(hidden, keep[0], strict=True)]
+        return torch.stack([self._head(*pair) for pair in zip(members, hidden, strict=True)])[None]
 
-    def tiles(self, parameters: Parameters, inputs: torch.Tensor) -> Iterator[tuple[slice, torch.Tensor]]:
+    def tiles(
+        self, parameters: Parameters, inputs: torch.Tensor, keep: torch.Tensor | None = None
+    ) -> Iterator[tuple[slice, torch.Tensor]]:
         """One tile: the whole image."""
-        stack = {name: value[None] for name, value in parameters.items()}
-        pixels = inputs.shape[-2] * inputs.shape[-1]
-        members = [self._forward(stack, m, inputs) for m in range(len(parameters["head.bias"]))]
-        yield slice(0, pixels), torch.stack(members)
+        logits = []
+        for values in zip(*parameters.values(), strict=True):
+            member = dict(zip(parameters, values, strict=True))
+            hidden = self._hidden(member, inputs)
+            samples = [hidden] if keep is None else (hidden * kept[:, None] for kept in keep)
+            logits += [self._head(member, sample) for sample in samples]
+        yield slice(0, inputs.shape[-2] * inputs.shape[-1]), torch.stack(logits)
 
-    def _forward(self, parameters: Parameters, member: int, inputs: torch.Tensor) -> torch.Tensor:
-        """`(C, N)` logits of one member."""
-        own = {name: value[0, member] for name, value in parameters.items()}
-        logits: torch.Tensor = functional_call(_module(own["head.bias"].shape[0]), own, (inputs,))
-        return logits[0].flatten(1)
+    def _hidden(self, member: Parameters, inputs: torch.Tensor) -> torch.Tensor:
+        """`(width, N)`: what the last layer of one member reads."""
+        hidden: torch.Tensor = functional_call(_module(member["head.bias"].shape[0]), member, (inputs,))
+        return hidden[0].flatten(1)
+
+    def _head(self, member: Parameters, hidden: torch.Tensor) -> torch.Tensor:
+        """`(C, n)` logits of `(width, n)`."""
+        return torch.addmm(member["head.bias"][:, None], member["head.weight"][..., 0, 0], hidden)
 
 
 class _Block(nn.Sequential):
@@ -88,7 +106,7 @@ class _Module(nn.Module):
         self.head = nn.Conv2d(WIDTH, classes, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """`(1, 3, H, W)` → `(1, C, H, W)`, any height and width."""
+        """`(1, 3, H, W)` → `(1, WIDTH, H, W)`, what the head reads, for any height and width."""
         height, width = image.shape[-2:]
         multiple = 2**LEVELS
         hidden = functional.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate")
@@ -99,8 +117,7 @@ class _Module(nn.Module):
         for block, skip in zip(reversed(self.up), reversed(skips[:-1]), strict=True):
             hidden = functional.interpolate(hidden, scale_factor=2, mode="nearest")
             hidden = block(torch.cat([skip, hidden], 1))
-        logits: torch.Tensor = self.head(hidden)[..., :height, :width]
-        return logits
+        return hidden[..., :height, :width]
 
 
 @lru_cache(maxsize=4)

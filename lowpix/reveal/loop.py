@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lowpix.data import IGNORE
 from lowpix.record.metrics import accuracy, confusion, miou
 from lowpix.reveal.oracle import UNSURE
 from lowpix.reveal.session import ImageSession, Prediction, fit
@@ -28,6 +27,8 @@ class Case:
     session: ImageSession
     oracle: Oracle
     truth: NDArray[np.uint8]
+    keep_at: tuple[int, ...] = ()
+    """Numbers of pixels at which the pseudo-labels are kept."""
     preparation: float = 0
     """Seconds that it took to make the session."""
     seconds: float = field(init=False)
@@ -36,6 +37,8 @@ class Case:
     """A row per round, with the columns of `lowpix.record.Run.rounds`."""
     prediction: Prediction | None = None
     """Of the last round."""
+    kept: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
+    """Pseudo-labels `(H, W)` of the last round that had asked no more than each of `keep_at`."""
 
     def __post_init__(self) -> None:
         self.seconds = self.preparation
@@ -54,16 +57,18 @@ class Case:
         session = self.session
         self.prediction = session.predict()
         classes = session.classes
-        whole = confusion(self.truth, session.overwrite(self.prediction.labels), classes)
-        asked = session.pixels
-        unrevealed = self.truth.copy()
-        unrevealed.ravel()[asked] = IGNORE
+        pseudo_labels = session.overwrite(self.prediction.labels)
+        self.kept |= {budget: pseudo_labels for budget in self.keep_at if session.asked <= budget}
+        # one pass over the image; what was asked is few pixels, so that it is taken out and put back
+        truth, predicted, asked = self.truth.ravel(), self.prediction.labels.ravel(), np.array(session.pixels)
+        unrevealed = confusion(truth, predicted, classes) - confusion(truth[asked], predicted[asked], classes)
+        whole = unrevealed + confusion(truth[asked], pseudo_labels.ravel()[asked], classes)
         self.rounds[-1] |= {
             "asked": session.asked,
             "revealed": session.revealed,
             "fraction": session.revealed / self.truth.size,
             "accuracy": accuracy(whole),
-            "accuracy_unrevealed": accuracy(confusion(unrevealed, self.prediction.labels, classes)),
+            "accuracy_unrevealed": accuracy(unrevealed),
             "miou": miou(whole),
         }
 

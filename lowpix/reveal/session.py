@@ -4,7 +4,7 @@ The study drives lists of sessions with a label map as the oracle; a page drives
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from lowpix.data import IGNORE
 from lowpix.errors import InputError
 from lowpix.networks import find_network
+from lowpix.networks.fused_mlp import evaluate
 from lowpix.networks.training import Learner, padded, train
-from lowpix.reveal.acquisition import error_depth, find_acquisition
+from lowpix.reveal.acquisition import entropy, error_depth, find_acquisition, least_confidence, margin
 from lowpix.reveal.oracle import UNSURE
 from lowpix.reveal.seeds import seed_for
 from lowpix.reveal.selection import top, top_percent
@@ -50,6 +51,9 @@ class ImageSession:
         classes: C, 2 to 254: larger labels stand for UNSURE and VOID.
         network: a name in `lowpix.networks.NETWORKS`.
         members: networks per image; the network's own number if not given.
+        dropout: share of what the last layer reads that is dropped, in training and, if above 0, to draw the
+            members that acquisitions see: `samples` of them from one network (Monte-Carlo dropout).
+        samples: how many, with dropout.
         acquisition: a name in `lowpix.reveal.acquisition.ACQUISITIONS`.
         selection: from scores to pixels.
         seed: of first pixels, initial weights, noise and ties. Two sessions of one image and seed share them,
@@ -60,8 +64,8 @@ class ImageSession:
         history: how many fits `undo` can go back without training afresh.
 
     Raises:
-        InputError: unknown names, too few or too many classes, shapes that differ, nothing askable, or a
-            privileged acquisition without the truth.
+        InputError: unknown names, too few or too many classes, shapes that differ, nothing askable, a privileged
+            acquisition without the truth, or one member where an acquisition compares several.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class ImageSession:
         *,
         network: str = "mlp",
         members: int | None = None,
+        dropout: float = 0,
+        samples: int = 32,
         acquisition: str = "margin",
         selection: Selection | None = None,
         seed: int = 0,
@@ -81,9 +87,14 @@ class ImageSession:
         history: int = 0,
     ) -> None:
         self.network = find_network(network)
-        self.members = members or self.network.members
+        self.members = 1 if dropout else members or self.network.members
+        self.dropout = dropout
+        self.samples = samples
         self.acquisition = find_acquisition(acquisition)
         self.selection = selection or Selection()
+        # of two classes these rank pixels alike; margin alone keeps near ties apart, which rounding would swap
+        alike = classes == 2 and self.acquisition.score in (entropy, least_confidence)
+        self._score = margin if alike else self.acquisition.score
         self.classes = classes
         self.seed = seed
         self.device = torch.device(device)
@@ -98,6 +109,11 @@ class ImageSession:
             raise InputError(f"askable pixels {askable.shape}: must have the shape of the image {self.shape}")
         if not askable.any():
             raise InputError("no pixel of the image may be asked")
+        if (samples if dropout else self.members) < (least := self.acquisition.least_members):
+            raise InputError(
+                f"--acquisition {acquisition}: compares members, so it needs at least {least}: "
+                "--members, or --members-from dropout"
+            )
         if self.acquisition.privileged and (truth is None or truth.shape != self.shape):
             raise InputError(f"--acquisition {acquisition}: needs the true label map, so no person can use it")
         self.truth = truth
@@ -133,6 +149,11 @@ class ImageSession:
         """
         askable = self.askable & ~self._asked
         draw = np.random.default_rng(seed_for(self.seed, "ask", self.asked))
+        if self.acquisition.spread is not None and self.asked:
+            asked = np.stack(np.divmod(np.array(self.pixels), self.shape[1]), 1)
+            return self.acquisition.spread(
+                askable, asked, count, np.random.default_rng(seed_for(self.seed, "spread"))
+            )
         if self.scores is None:
             return top_percent(np.zeros(self.shape, np.float32), askable, count, 100, draw)
         if self.selection.percent is not None and not self.acquisition.privileged:
@@ -189,22 +210,19 @@ class ImageSession:
         pixels, classes = torch.tensor(known, dtype=torch.int64, device=self.device).reshape(-1, 2).unbind(1)
         return pixels, classes
 
+    def probabilities(self) -> Iterator[tuple[slice, torch.Tensor]]:
+        """A tile of n pixels at a time: where it lies, and what each member says, `(M, C, n)` float32."""
+        keep = None
+        if self.dropout:
+            draw = torch.Generator().manual_seed(seed_for(self.seed, "samples", self.asked))
+            keep = self._kept(draw, self.samples, self.network.width)
+        for where, logits in self.network.tiles(self.learner.parameters, self.inputs, keep):
+            yield where, logits.float().softmax(1)
+
     @torch.no_grad()
     def predict(self) -> Prediction:
-        """Label every pixel, tile by tile, and renew the score map that `ask` reads."""
-        pixels = self.shape[0] * self.shape[1]
-        labels = torch.empty(pixels, dtype=torch.uint8, device=self.device)
-        confidence = torch.empty(pixels, device=self.device)
-        scores = torch.empty(pixels, device=self.device)
-        noise = self._noise(pixels) if self.acquisition.noisy else None
-        for where, logits in self.network.tiles(self.learner.parameters, self.inputs):
-            # class-major in memory, (M, n, C) in shape; a mean over members serves every score that needs no more
-            mean = logits.softmax(1).mean(0, keepdim=True).transpose(1, 2)
-            largest, label = mean[0].max(1)
-            labels[where], confidence[where] = label, largest.clamp(max=1)
-            if self.acquisition.score is not None:
-                extra = () if noise is None else (noise[where],)
-                scores[where] = self.acquisition.score(mean, *extra)
+        """Label every pixel, and renew the score map that `ask` reads."""
+        labels, confidence, scores = self._judged()
         prediction = Prediction(
             labels.cpu().numpy().reshape(self.shape), confidence.cpu().numpy().reshape(self.shape)
         )
@@ -214,6 +232,27 @@ class ImageSession:
         else:
             self.scores = scores.cpu().numpy().reshape(self.shape)
         return prediction
+
+    def _judged(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Of every pixel the label, the largest mean probability and the score, each `(N,)` on the device."""
+        if not (self.dropout or self.acquisition.members or self.acquisition.noisy):
+            fused = evaluate(self.network, self.learner.parameters, self.inputs, self._score)
+            if fused is not None:
+                return fused
+        pixels = self.shape[0] * self.shape[1]
+        labels = torch.empty(pixels, dtype=torch.uint8, device=self.device)
+        confidence = torch.empty(pixels, device=self.device)
+        scores = torch.empty(pixels, device=self.device)
+        noise = self._noise(pixels) if self.acquisition.noisy else None
+        for where, members in self.probabilities():
+            mean = members.mean(0, keepdim=True)
+            largest, label = mean[0].max(0)
+            labels[where], confidence[where] = label, largest.clamp(max=1)
+            if self._score is not None:
+                # (M, n, C) in shape, class-major in memory; the mean serves every score that needs no more
+                given = (members if self.acquisition.members else mean).transpose(1, 2)
+                scores[where] = self._score(given, *(() if noise is None else (noise[where],)))
+        return labels, confidence, scores
 
     def overwrite(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """The pseudo-label map: predicted labels `(H, W)` with the oracle's answers in their place.
@@ -238,6 +277,8 @@ class ImageSession:
         """How this session selects, for tables."""
         if self.acquisition.privileged:
             return "top, each clear of the mistakes before"
+        if self.acquisition.spread is not None:
+            return self.acquisition.name
         if self.selection.percent is not None:
             return f"random among the top {self.selection.percent:g} %"
         return f"top, {self._radius():g} px apart"
@@ -247,12 +288,23 @@ class ImageSession:
         if self.acquisition.privileged:
             assert self.scores is not None
             return self.scores  # its depth: each mistake is asked once a round
-        return 0 if self.acquisition.noisy else self.selection.spacing
+        return 0 if self.acquisition.name == "random" else self.selection.spacing
 
     def _fresh_learner(self) -> Learner:
         draw = torch.Generator().manual_seed(seed_for(self.seed, "initial weights"))
         parameters = self.network.initial(self.inputs, self.classes, self.members, draw)
         return Learner({name: value.to(self.device) for name, value in parameters.items()})
+
+    def kept_in_training(self) -> Iterator[torch.Tensor]:
+        """For each step of the next fit `(M, width, n)`: what dropout leaves of what the last layer reads."""
+        draw = torch.Generator().manual_seed(seed_for(self.seed, "dropout", self.asked))
+        while True:
+            yield self._kept(draw, self.members, self.network.width, self.revealed)
+
+    def _kept(self, draw: torch.Generator, *shape: int) -> torch.Tensor:
+        """Dropout: 0 for what is dropped, and for the rest what keeps the mean."""
+        kept = torch.rand(shape, generator=draw) >= self.dropout
+        return (kept / (1 - self.dropout)).to(self.device, non_blocking=True)
 
     def _noise(self, pixels: int) -> torch.Tensor:
         """`(N,)` uniform, by seed, round and pixel."""
@@ -271,7 +323,7 @@ def fit(sessions: Sequence[ImageSession]) -> None:
         if session.revealed:
             network, learner = session.network, session.learner
             shapes = tuple(value.shape for value in learner.parameters.values())
-            alike = (padded(session.revealed), learner.step > 0) if network.stacks else index
+            alike = (padded(session.revealed), learner.step > 0, session.dropout) if network.stacks else index
             stacks.setdefault((network.name, shapes, session.device, alike), []).append(session)
     for stack in stacks.values():
         network = stack[0].network
@@ -281,6 +333,7 @@ def fit(sessions: Sequence[ImageSession]) -> None:
             pixels, classes = session.training_rows()
             rows.append(network.rows(session.inputs, pixels))
             answers.append(classes)
-        train(network, [session.learner for session in stack], rows, answers, steps)
+        keeps = [session.kept_in_training() for session in stack] if stack[0].dropout else None
+        train(network, [session.learner for session in stack], rows, answers, steps, keeps)
         for session in stack:
             session.remember()
