@@ -29,9 +29,11 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str) -> Option
     except ArgumentError:
         raise InputError("--config: must be followed by a TOML file") from None
     from_file = _arguments(kind, known.config) if known.config else []
-    # the file's options come first as arguments of their own: the same checks, and the later one wins
+    # the file's options come as arguments of their own: the same checks, and the later one wins; after what stands
+    # by itself at the front, which a list in the file would take for its own
+    front = next((index for index, argument in enumerate(rest) if argument.startswith("-")), len(rest))
     about = f"{kind.__doc__}\n\n--config FILE.toml reads options of the same names from a file first."
-    return tyro.cli(kind, prog=program, args=[*from_file, *rest], description=about)
+    return tyro.cli(kind, prog=program, args=[*rest[:front], *from_file, *rest[front:]], description=about)
 
 
 def main(run: Callable[[Sequence[str]], None]) -> NoReturn:

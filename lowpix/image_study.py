@@ -1,7 +1,5 @@
 """python -m lowpix.image_study: one small network per image, revealed pixel by pixel until the target."""
 
-import re
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,9 +10,10 @@ from tqdm import tqdm
 
 from lowpix.command import clock, main, parse
 from lowpix.data import Dataset, open_dataset, spread
-from lowpix.data.check import check
+from lowpix.data.check import require_sound
 from lowpix.errors import InputError
 from lowpix.networks import find_network
+from lowpix.networks.device import find_device
 from lowpix.record import Bound, Study, as_text, open_study, overview
 from lowpix.record.pictures import write_pictures
 from lowpix.reveal.acquisition import find_acquisition
@@ -50,11 +49,18 @@ class Options:
     scene_classes: int = 6
     """Classes of the generated scenes, 2 to 50."""
     network: str = "mlp"
-    """mlp (an ensemble of per-pixel networks) or unet (convolutions on the whole image)."""
+    """mlp (an ensemble of per-pixel networks), mlp_float32 (never in bfloat16) or unet (convolutions)."""
     members: int | None = None
     """Networks per image; else the network's own number (mlp 4, unet 1)."""
+    members_from: str = "ensemble"
+    """What acquisitions compare. ensemble: the networks; dropout: samples of one, its last layer thinned."""
+    mc_samples: int = 32
+    """With --members-from dropout: so many samples."""
+    dropout: float = 0.5
+    """With --members-from dropout: share of what the last layer reads that is dropped, above 0, below 1."""
     acquisition: tuple[str, ...] = ("margin",)
-    """One or several, each a setting: random, entropy, least_confidence, margin, error_depth (privileged)."""
+    """One or several, each a setting: random, stratified, spaced, entropy, least_confidence, margin, bald,
+    mean_std, variation_ratio, power_bald, balent, error_depth (privileged), or your own as module:function."""
     oracle_noise: float = 0.0
     """Share of wrong answers, 0 to 1, uniform over the other classes."""
     oracle_refusal: float = 0.0
@@ -65,6 +71,8 @@ class Options:
     """target: an image ends when it reaches the target; budget: it goes on to --max-pixels."""
     max_pixels: int = 1000
     """Budget: at most so many pixels are asked of an image."""
+    keep_at: tuple[int, ...] = ()
+    """Keep the pseudo-labels of the last round with no more pixels asked than each of these, too."""
     ask_void: bool = False
     """Void pixels may be asked, at the cost of a click; else they never are, as if known beforehand."""
     pixels_per_round: str = "default"
@@ -92,10 +100,15 @@ class Options:
 
     def check(self) -> None:
         """Raises InputError for an option out of range, by name, with the rule."""
+        network = find_network(self.network)
+        stacks = network.stacks
+        compared = self.mc_samples if self._dropout else self.members or network.members
         for name in self.acquisition:
-            find_acquisition(name)
-        stacks = find_network(self.network).stacks
-        at_least_one = ("limit", "members", "repeats", "stack", "jobs", "max_pixels", "scene_count")
+            least = find_acquisition(name).least_members
+            if compared < least:
+                remedy = f"--members {least} or more, or --members-from dropout"
+                raise InputError(f"--acquisition {name}: compares members, at least {least} of them: {remedy}")
+        at_least_one = ("limit", "members", "repeats", "stack", "jobs", "max_pixels", "scene_count", "mc_samples")
         values = {name: getattr(self, name) for name in at_least_one}
         rules = [
             ("acquisition", bool(self.acquisition), "at least one"),
@@ -103,6 +116,18 @@ class Options:
             ("oracle_refusal", 0 <= self.oracle_refusal <= 1, "0 to 1"),
             ("target", 0 < self.target <= 1, "above 0, at most 1"),
             ("stop", self.stop in ("target", "budget"), "target or budget"),
+            ("members_from", self.members_from in ("ensemble", "dropout"), "ensemble or dropout"),
+            ("dropout", 0 < self.dropout < 1, "above 0, below 1"),
+            (
+                "members",
+                not self._dropout or self.members in (None, 1),
+                "1 with --members-from dropout, which samples one network",
+            ),
+            (
+                "keep_at",
+                all(self.first_pixels <= budget <= self.max_pixels for budget in self.keep_at),
+                "between --first-pixels and --max-pixels",
+            ),
             ("spacing", self.spacing >= 0, "at least 0"),
             ("percent", self.percent is None or 0 < self.percent <= 100, "above 0, at most 100"),
             ("seed", self.seed >= 0, "at least 0"),
@@ -118,7 +143,9 @@ class Options:
         return [
             Setting(
                 network=self.network,
-                members=self.members or find_network(self.network).members,
+                members=self.resolved_members(),
+                dropout=self.dropout if self._dropout else 0,
+                samples=self.mc_samples,
                 acquisition=acquisition,
                 selection=Selection(self.spacing, self.percent),
                 schedule=Schedule(self.first_pixels, self.pixels_per_round, self.max_pixels),
@@ -127,11 +154,21 @@ class Options:
                 ask_void=self.ask_void,
                 oracle_noise=self.oracle_noise,
                 oracle_refusal=self.oracle_refusal,
+                keep_at=self.keep_at,
             )
             for acquisition in dict.fromkeys(self.acquisition)
         ]
 
+    def resolved_members(self) -> int:
+        """Networks per image."""
+        return self.members or (1 if self._dropout else find_network(self.network).members)
 
+    @property
+    def _dropout(self) -> bool:
+        return self.members_from == "dropout"
+
+
+DROPOUT = ("members_from", "mc_samples", "dropout")
 PLACE = ("data_root", "out", "fresh", "stack", "jobs", "device")
 """Options that say where and how fast a study runs, not what it is: on a CPU they change no bit of a table."""
 
@@ -155,8 +192,8 @@ def image_study(options: Options) -> Study:
         seed=options.seed,
     )
     names = _names(dataset, options)
-    _require_sound(dataset, names)
-    device = _device(options.device)
+    require_sound(dataset, names)
+    device = find_device(options.device)
     out = options.out or Path("results") / f"{dataset.name}_{dataset.split}"
     study = open_study(out, _settings(dataset, options), fresh=options.fresh, device=str(device))
     units = [(name, options.seed + repeat) for repeat in range(options.repeats) for name in names]
@@ -198,13 +235,15 @@ def _work(
 
 
 def _so_far(outcomes: dict[str, list[float]], budget: int) -> str:
-    """Of each setting: the share of runs that reached the target, and their median pixels."""
+    """Of each setting: the share of runs that reached the target, and their median pixels; of many, the shares."""
     texts = []
+    brief = len(outcomes) > 3
     for acquisition, pixels in outcomes.items():
         share = sum(count < float("inf") for count in pixels) / len(pixels)
         middle = sorted(pixels)[len(pixels) // 2]
-        texts.append(f"{acquisition} {share:.0%}, median {Bound(min(middle, budget), middle > budget).text()}")
-    return "at target: " + "; ".join(texts)
+        median = "" if brief else f", median {Bound(min(middle, budget), middle > budget).text()}"
+        texts.append(f"{acquisition} {share:.0%}{median}")
+    return "at target: " + (", " if brief else "; ").join(texts)
 
 
 def _names(dataset: Dataset, options: Options) -> tuple[str, ...]:
@@ -215,34 +254,16 @@ def _names(dataset: Dataset, options: Options) -> tuple[str, ...]:
     return spread(tuple(dict.fromkeys(options.images)) or dataset.images, options.limit)
 
 
-def _require_sound(dataset: Dataset, names: Sequence[str]) -> None:
-    report = check(dataset, names)
-    for warning in report.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
-    if report.faults:
-        more = len(report.faults) - 1
-        others = f" (and {more} more: python -m lowpix.doctor lists them all)" if more else ""
-        raise InputError(f"{report.faults[0]}{others}")
-
-
 def _settings(dataset: Dataset, options: Options) -> dict[str, object]:
     """The options as resolved, for `study.toml`: a later run of other ones is another study."""
     settings = {name: value for name, value in asdict(options).items() if name not in PLACE}
     if options.dataset != "scenes":
         settings = {name: value for name, value in settings.items() if not name.startswith("scene_")}
-    members = options.members or find_network(options.network).members
-    return settings | {"split": dataset.split, "members": members, "images": options.images or None}
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if not re.fullmatch(r"cpu|cuda(:\d{1,2})?", name):
-        raise InputError(f"--device {name}: must be auto, cpu, cuda or cuda:1")
-    device = torch.device(name)
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise InputError(f"--device {name}: this machine has {torch.cuda.device_count()} CUDA devices")
-    return device
+    if options.members_from == "ensemble":  # where an option has no say, it is none of the study's
+        settings = {name: value for name, value in settings.items() if name not in DROPOUT}
+    members = options.resolved_members()
+    some = {"images": options.images or None, "keep_at": options.keep_at or None}
+    return settings | {"split": dataset.split, "members": members} | some
 
 
 def command(arguments: Sequence[str]) -> None:

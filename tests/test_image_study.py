@@ -15,7 +15,7 @@ from sklearn.metrics import jaccard_score
 from lowpix.data import IGNORE, Dataset, open_dataset
 from lowpix.errors import InputError
 from lowpix.image_study import Options, image_study
-from lowpix.record import Tables
+from lowpix.record import Tables, read_label_map
 
 SMALL: dict[str, Any] = {"scene_size": (24, 32), "scene_count": 3, "max_pixels": 14, "pixels_per_round": "3"}
 
@@ -380,3 +380,19 @@ def test_unet_study(tmp_path: Path) -> None:
     tables = study(tmp_path / "one", **options)
     assert list(tables.summary["setting"]) == ["unet-margin"]
     assert_same_tables(tables, study(tmp_path / "two", **options))
+
+
+def test_pseudo_labels_are_kept_at_smaller_budgets(tmp_path: Path) -> None:
+    """Those of a study that ended there: the same seeds give the same pixels up to it."""
+    common = {"scene_count": 1, "scene_size": (24, 32), "stop": "budget", "pixels_per_round": "3"}
+    whole = image_study(Options(max_pixels=20, keep_at=(8, 12), out=tmp_path / "whole", **common))  # type: ignore[arg-type]
+    short = image_study(Options(max_pixels=8, out=tmp_path / "short", **common))  # type: ignore[arg-type]
+    run = ("mlp-margin", 0, "scene_000")
+    at_8 = read_label_map(whole.label_map_file(*run, 8))
+    np.testing.assert_array_equal(at_8, read_label_map(short.label_map_file(*run)))
+    asked = whole.tables().curves["asked"].tolist()
+    assert asked == [5, 8, 11, 14, 17, 20]
+    accuracy = whole.tables().curves["accuracy"].tolist()
+    truth = open_dataset("scenes", scene_count=1, scene_size=(24, 32)).labels("scene_000")
+    kept = read_label_map(whole.label_map_file(*run, 12))  # the round with 11: no more than 12
+    assert float((kept == truth)[truth != IGNORE].mean()) == pytest.approx(accuracy[2])

@@ -140,7 +140,7 @@ def test_ctrl_c_leaves_tables_of_what_is_finished(
     ("options", "message"),
     [
         (["--target", "98"], "error: --target 98.0: must be above 0, at most 1\n"),
-        (["--network", "cnn"], "error: --network cnn: unknown; choose from mlp, unet\n"),
+        (["--network", "cnn"], "error: --network cnn: unknown; choose from mlp, mlp_float32, unet\n"),
     ],
 )
 def test_a_bad_option_to_a_real_process(tmp_path: Path, options: list[str], message: str) -> None:

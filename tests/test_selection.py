@@ -1,12 +1,17 @@
-"""From scores to pixels: spacing, ties, and what may never be picked."""
+"""From scores to pixels: spacing, ties, and what may never be picked; and picks that need no scores."""
+
+from collections.abc import Callable
+from time import process_time
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.spatial import KDTree
+from scipy.stats import qmc
 
-from lowpix.reveal.selection import top, top_percent
+from lowpix.reveal.selection import spaced, stratified, top, top_percent
 
 
 def maps(seed: int, levels: int = 1000) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
@@ -123,3 +128,143 @@ def test_top_percent_draws_uniformly() -> None:
         hits[tuple(top_percent(scores, askable, 2, 5, np.random.default_rng(seed)).T)] += 1
     np.testing.assert_array_equal(hits > 0, scores >= 380)  # the 5 % highest, each of them and no other
     assert 140 < hits[hits > 0].min() <= hits.max() < 260  # 4,000 draws of 20: 200 each, ± 14
+
+
+Spread = Callable[[NDArray[np.bool_], NDArray[np.int64], int, np.random.Generator], NDArray[np.int64]]
+NONE = np.empty((0, 2), np.int64)
+
+
+def uniform(
+    askable: NDArray[np.bool_], asked: NDArray[np.int64], count: int, draw: np.random.Generator
+) -> NDArray[np.int64]:
+    return top_percent(np.zeros(askable.shape, np.float32), askable, count, 100, draw)
+
+
+def road(height: int = 180, width: int = 240) -> NDArray[np.bool_]:
+    """An odd shape: a trapezium with a disc cut out, void all around."""
+    row, column = np.mgrid[:height, :width]
+    disc = np.hypot(row - 0.7 * height, column - 0.5 * width) < 0.12 * height
+    return np.asarray((row > 0.3 * height) & (abs(column - 0.5 * width) < 0.9 * (row - 0.2 * height)) & ~disc)
+
+
+SHAPES = {"all": np.ones((180, 240), np.bool_), "road": road()}
+every_spread = pytest.mark.parametrize("spread", [stratified, spaced])
+
+
+@every_spread
+@settings(max_examples=80, deadline=None)
+@given(seed=st.integers(0, 2**32), count=st.integers(0, 60), rounds=st.integers(1, 3))
+def test_spread_picks_distinct_askable_pixels(spread: Spread, seed: int, count: int, rounds: int) -> None:
+    _, askable = maps(seed)
+    askable, asked = askable.copy(), NONE
+    for number in range(rounds):
+        before = askable.copy()
+        picks = spread(askable, asked, count, np.random.default_rng(seed + number))
+        np.testing.assert_array_equal(askable, before)
+        assert picks.dtype == np.int64
+        assert picks.shape == (min(count, int(askable.sum())), 2)
+        assert len(np.unique(picks, axis=0)) == len(picks)
+        assert askable[tuple(picks.T)].all()
+        again = spread(askable, asked, count, np.random.default_rng(seed + number))
+        np.testing.assert_array_equal(picks, again)
+        askable[tuple(picks.T)] = False
+        asked = np.concatenate([asked, picks])
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 2**32), counts=st.lists(st.integers(1, 30), min_size=1, max_size=5))
+def test_stratified_rounds_continue_one_sequence(seed: int, counts: list[int]) -> None:
+    _, askable = maps(seed)
+    whole = stratified(askable, NONE, sum(counts), np.random.default_rng(seed))
+    left, asked = askable.copy(), NONE
+    for count in counts:
+        picks = stratified(left, asked, count, np.random.default_rng(seed))
+        left[tuple(picks.T)] = False
+        asked = np.concatenate([asked, picks])
+    np.testing.assert_array_equal(asked, whole)
+
+
+def test_stratified_sequences_differ_by_seed() -> None:
+    askable = np.ones((20, 20), np.bool_)
+    firsts = [stratified(askable, NONE, 1, np.random.default_rng(seed))[0] for seed in range(400)]
+    assert len(np.unique(firsts, axis=0)) > 200  # of 400 pixels, hit by 400 draws: about 253
+
+
+def unevenness(picks: NDArray[np.int64], askable: NDArray[np.bool_]) -> float:
+    """Variance of counts in 16 parts of equal askable area, over that of uniform picks."""
+    parts = [np.argwhere(askable)]
+    for axis in (0, 1, 0, 1):
+        sorted_parts = [part[part[:, axis].argsort(kind="stable")] for part in parts]
+        parts = [half for part in sorted_parts for half in np.array_split(part, 2)]
+    of = np.full(askable.shape, -1)
+    for index, part in enumerate(parts):
+        of[tuple(part.T)] = index
+    counts = np.bincount(of[tuple(picks.T)], minlength=16)
+    return float(counts.var() / (len(picks) / 16 * 15 / 16))
+
+
+@every_spread
+@pytest.mark.parametrize("shape", SHAPES)
+def test_spread_is_far_more_even_than_uniform(spread: Spread, shape: str) -> None:
+    """At any prefix; parts of equal area hold counts of variance 1, by chance, and a fraction of it here."""
+    askable = SHAPES[shape]
+    for count, most in ((10, 0.75), (30, 0.5), (100, 0.35), (300, 0.35)):
+        runs = [spread(askable, NONE, count, np.random.default_rng(seed)) for seed in range(12)]
+        by_chance = [uniform(askable, NONE, count, np.random.default_rng(seed)) for seed in range(12)]
+        ratio = np.mean([unevenness(run, askable) for run in runs])
+        assert ratio < most * np.mean([unevenness(run, askable) for run in by_chance]), count
+
+
+def test_discrepancy_of_stratified_is_far_below_that_of_uniform() -> None:
+    askable = SHAPES["all"]
+
+    def discrepancy(spread: Spread, count: int) -> float:
+        runs = [spread(askable, NONE, count, np.random.default_rng(seed)) for seed in range(40)]
+        return float(np.mean([qmc.discrepancy((run + 0.5) / askable.shape, method="L2-star") for run in runs]))
+
+    for count, most in ((10, 0.8), (30, 0.7), (100, 0.4), (300, 0.4)):
+        assert discrepancy(stratified, count) < most * discrepancy(uniform, count), count
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_spaced_keeps_its_distance(shape: str) -> None:
+    """Its closest two lie farther apart than those of the others, also when asked for round by round."""
+    askable = SHAPES[shape]
+
+    def closest(spread: Spread, count: int, rounds: int) -> float:
+        least = []
+        for seed in range(8):
+            left, asked = askable.copy(), NONE
+            for number in range(rounds):
+                draw = np.random.default_rng(seed if spread is stratified else (seed, number))
+                picks = spread(left, asked, count // rounds, draw)
+                left[tuple(picks.T)] = False
+                asked = np.concatenate([asked, picks])
+            least.append(np.asarray(KDTree(asked).query(asked, 2)[0])[:, 1].min())
+        return float(np.mean(least))
+
+    for count in (30, 100, 300):
+        for rounds in (1, 10):
+            distance = closest(spaced, count, rounds)
+            assert distance > 3 * closest(uniform, count, rounds), (count, rounds)
+            assert distance > 1.02 * closest(stratified, count, rounds), (count, rounds)
+
+
+def test_spaced_favours_no_border() -> None:
+    askable = SHAPES["all"]
+    picks = np.concatenate([spaced(askable, NONE, 20, np.random.default_rng(seed)) for seed in range(60)])
+    inside = ((picks >= 9) & (picks < np.array(askable.shape) - 9)).all(1)
+    assert inside.mean() == pytest.approx(162 * 222 / (180 * 240), abs=0.03)
+
+
+@every_spread
+def test_spread_takes_milliseconds(spread: Spread) -> None:
+    askable, asked = np.ones((360, 480), np.bool_), NONE
+    asked = spread(askable, NONE, 300, np.random.default_rng(0))
+    askable[tuple(asked.T)] = False
+    taken = []
+    for seed in range(5):
+        start = process_time()
+        assert len(spread(askable, asked, 15, np.random.default_rng(seed))) == 15
+        taken.append(process_time() - start)
+    assert min(taken) < 0.05  # 6 ms, on a machine that may be busy

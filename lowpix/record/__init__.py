@@ -1,5 +1,8 @@
 """What a study leaves behind: metrics, tables, label maps and pictures."""
 
+from lowpix.record.comparable import comparable, group_images, side_by_side
+from lowpix.record.comparison import Comparison, compare_settings, read_comparison
+from lowpix.record.comparison_plot import comparison_picture
 from lowpix.record.metrics import accuracy, confusion, iou, miou
 from lowpix.record.overview import Bound, as_text, median_to_target, overview, setting_label
 from lowpix.record.plots import (
@@ -23,12 +26,16 @@ __all__ = [
     "REVEALED_COLUMNS",
     "SUMMARY_COLUMNS",
     "Bound",
+    "Comparison",
     "Example",
     "Run",
     "Study",
     "Tables",
     "accuracy",
     "as_text",
+    "comparable",
+    "compare_settings",
+    "comparison_picture",
     "confusion",
     "curves_picture",
     "draw_curves",
@@ -36,6 +43,7 @@ __all__ = [
     "draw_labels",
     "draw_reached",
     "draw_revealed",
+    "group_images",
     "iou",
     "median_to_target",
     "miou",
@@ -43,10 +51,12 @@ __all__ = [
     "overview",
     "overview_picture",
     "pixels_to",
+    "read_comparison",
     "read_label_map",
     "read_settings",
     "read_summary",
     "setting_label",
+    "side_by_side",
     "summarise",
     "write_confidence",
     "write_label_map",

@@ -25,6 +25,7 @@ from lowpix.record.tables import KEY, pixels_to
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, but for the yellow, too pale on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+FEW = 4  # settings: the bands and the legend of more would hide the lines
 TICKS = (0.01, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)  # of an axis without 0 and 1, …
 ENDS = (0.005, 0.9995)  # … so that accuracies beyond are drawn here
 VOID_STYLE: dict[str, Any] = {"facecolor": "#f4f4f4", "edgecolor": "#9a9a9a", "hatch": "////"}
@@ -58,8 +59,8 @@ def overview_picture(
     for row, example in zip(panels, examples, strict=True):
         draw_example(row, example, palette)
     maps = [labels for e in examples for labels in (e.truth, e.prediction) if labels is not None]
-    _class_legend(figure, set().union(*(np.unique(labels).tolist() for labels in maps)), classes, palette)
-    _save(figure, path)
+    class_legend(figure, set().union(*(np.unique(labels).tolist() for labels in maps)), classes, palette)
+    save_figure(figure, path)
 
 
 def draw_example(axes: Sequence[Axes], example: Example, palette: NDArray[np.uint8]) -> None:
@@ -105,24 +106,30 @@ def curves_picture(path: Path, curves: pd.DataFrame, target: float) -> None:
     accuracy, reached = figure.subplots(1, 2)
     draw_curves(accuracy, curves, target)
     draw_reached(reached, curves, target)
-    accuracy.legend(loc="lower right", fontsize=9)
-    _save(figure, path)
+    if curves["setting"].nunique() <= FEW:
+        accuracy.legend(loc="lower right", fontsize=9)
+    else:
+        figure.legend(*accuracy.get_legend_handles_labels(), loc="outside right upper", fontsize=9, frameon=False)
+    save_figure(figure, path)
 
 
 def draw_curves(axes: Axes, curves: pd.DataFrame, target: float | None = None) -> None:
     """Draw accuracy against revealed pixels, from rows of `curves.parquet`, a line per setting.
 
-    The line is the median over images (each the mean over its seeds), the band their 10th to 90th
-    percentile. A run that has ended keeps its last accuracy until the last run of its setting has, so that
-    the line is never one of the hard images only. Privileged settings are dashed. The axis spreads out
-    towards 100 %, where the differences are.
+    The line is the median over images (each the mean over its seeds), the band, which only a few settings
+    have room for, their 10th to 90th percentile. A run that has ended keeps its last accuracy until the last
+    run of its setting has, so that the line is never one of the hard images only. Privileged settings are
+    dashed. The axis spreads out towards 100 %, where the differences are.
     """
-    for setting, style in _styles(curves).items():
+    styles = _styles(curves)
+    bands = len(styles) <= FEW
+    for setting, style in styles.items():
         pixels, accuracy = held_accuracy(curves[curves["setting"] == setting])
         low, median, high = np.quantile(np.clip(accuracy, *ENDS), [0.1, 0.5, 0.9], axis=0)
-        axes.fill_between(pixels, low, high, step="post", color=style["color"], alpha=0.13, linewidth=0)
+        if bands:
+            axes.fill_between(pixels, low, high, step="post", color=style["color"], alpha=0.13, linewidth=0)
         axes.plot(pixels, median, drawstyle="steps-post", **style)
-    _decorate(axes, "accuracy", "Accuracy: median over images, band of 10–90 %")
+    _decorate(axes, "accuracy", f"Accuracy: median over images{', band of 10–90 %' if bands else ''}")
     axes.set_yscale("logit")
     axes.yaxis.set_major_locator(FixedLocator(TICKS))
     axes.yaxis.set_minor_locator(NullLocator())
@@ -182,7 +189,7 @@ def _styles(curves: pd.DataFrame) -> dict[str, dict[str, Any]]:
     return {
         setting: {
             "color": COLOURS[index % len(COLOURS)],
-            "linestyle": "--" if privileged else "-",
+            "linestyle": "--" if privileged else "-" if index < len(COLOURS) else "-.",
             "label": setting_label(setting, privileged),
             "linewidth": 1.8,
         }
@@ -200,7 +207,8 @@ def _decorate(axes: Axes, ylabel: str, title: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
 
 
-def _class_legend(figure: Figure, shown: set[int], classes: Sequence[str], palette: NDArray[np.uint8]) -> None:
+def class_legend(figure: Figure, shown: set[int], classes: Sequence[str], palette: NDArray[np.uint8]) -> None:
+    """Name the classes that are `shown`, and void if it is, below the panels of a figure."""
     handles = [
         Patch(facecolor=palette[label] / 255, edgecolor="#808080", label=classes[label])
         for label in sorted(shown - {IGNORE})
@@ -211,6 +219,7 @@ def _class_legend(figure: Figure, shown: set[int], classes: Sequence[str], palet
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save_figure(figure: Figure, path: Path) -> None:
+    """Save a figure as PNG, whole or not at all, the same bytes each time."""
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png", dpi=90, metadata={"Software": None})

@@ -22,12 +22,18 @@ from lowpix.record.tables import CURVES, KEY, REVEALED, RUNS, SUMMARY, revealed_
 OUTPUTS = (
     "runs",
     "pseudo_labels",
+    "pseudo_labels_at",
     "confidence",
     "curves.parquet",
     "summary.csv",
     "revealed.parquet",
     "overview.png",
     "curves.png",
+    "comparison.csv",
+    "comparison.png",
+    "order.csv",
+    "order_pairs.csv",
+    "order.png",
     "study.toml",
 )
 
@@ -46,9 +52,13 @@ class Study:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def label_map_file(self, setting: str, seed: int, image: str) -> Path:
-        """Where the pseudo-labels of an image go; a name with slashes keeps its sub-folders."""
-        return self._picture("pseudo_labels", setting, seed, image)
+    def label_map_file(self, setting: str, seed: int, image: str, budget: int | None = None) -> Path:
+        """Where the pseudo-labels of an image go; a name with slashes keeps its sub-folders.
+
+        With `budget`: those that were kept when so many pixels were asked.
+        """
+        kind = "pseudo_labels" if budget is None else f"pseudo_labels_at/{budget}"
+        return self._picture(kind, setting, seed, image)
 
     def confidence_file(self, setting: str, seed: int, image: str) -> Path:
         """Where the confidence of an image's pseudo-labels goes."""
@@ -122,6 +132,7 @@ def open_study(
     settings: Mapping[str, Any],
     *,
     extendable: Collection[str] = EXTENDABLE,
+    outputs: Collection[str] = OUTPUTS,
     fresh: bool = False,
     device: str = "cpu",
 ) -> Study:
@@ -129,19 +140,19 @@ def open_study(
 
     `settings` are the options as resolved (text, numbers, truth values, paths, None, and lists of them),
     without those that name a place of this machine. They are written to `study.toml`; on an existing study
-    only the `extendable` ones may differ, see `write_settings`. With `fresh` all that a study writes is
-    removed first, and nothing else. Raises InputError on any other difference, on a folder whose contents are
-    no study's, and on one that cannot be written to.
+    only the `extendable` ones may differ, see `write_settings`. With `fresh` all that a study writes,
+    `outputs`, is removed first, and nothing else. Raises InputError on any other difference, on a folder whose
+    contents are no study's, and on one that cannot be written to.
     """
     record = folder / "study.toml"
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; a study needs a folder")
-    there = [name for name in OUTPUTS if (folder / name).exists()]
+    there = [name for name in outputs if (folder / name).exists()]
     if there and not record.exists():
         raise InputError(f"{folder}: holds {there[0]} but no study.toml, so it is no study: name another folder")
     if fresh and there:
         read_settings(record)  # some other program's study.toml is no leave to delete
-        for name in OUTPUTS:
+        for name in outputs:
             for path in (folder / name, *folder.glob(f".{name}.*.tmp")):
                 _remove(path)
     try:
@@ -209,7 +220,16 @@ def _read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
 def _write_parquet(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
     # Without the metadata that pandas adds, so that its version leaves no trace in the file.
     table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata()
-    pq.write_table(table, path, compression="zstd")
+    # Floats hardly repeat: their bytes, stored by place, take a third less room than a dictionary of them.
+    floats = [column.name for column in schema if pa.types.is_floating(column.type)]
+    pq.write_table(
+        table,
+        path,
+        compression="zstd",
+        compression_level=19,
+        use_dictionary=[column.name for column in schema if column.name not in floats],
+        use_byte_stream_split=floats,
+    )
 
 
 def _remove(path: Path) -> None:

@@ -26,6 +26,8 @@ class Setting:
 
     network: str
     members: int
+    dropout: float
+    samples: int
     acquisition: str
     selection: Selection
     schedule: Schedule
@@ -34,11 +36,12 @@ class Setting:
     ask_void: bool = False
     oracle_noise: float = 0
     oracle_refusal: float = 0
+    keep_at: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
         """Its name in tables and files."""
-        return f"{self.network}-{self.acquisition}"
+        return f"{self.network}-{find_acquisition(self.acquisition).name}"
 
     def start(self, dataset: Dataset, unit: Unit, device: torch.device, like: Case | None = None) -> Case:
         """A run that is about to begin; `like` is another of the same image and network, to share its inputs."""
@@ -54,6 +57,8 @@ class Setting:
             classes,
             network=self.network,
             members=self.members,
+            dropout=self.dropout,
+            samples=self.samples,
             acquisition=self.acquisition,
             selection=self.selection,
             seed=seed_for(seed, dataset.name, name, "session"),
@@ -65,7 +70,7 @@ class Setting:
         oracle = LabelMapOracle(truth, classes, self.oracle_noise, self.oracle_refusal, oracle_seed)
         # shared inputs are charged to every run: alone it would have to make them
         preparation = like.preparation if like else perf_counter() - start
-        return Case(self.name, unit, session, oracle, truth, preparation)
+        return Case(self.name, unit, session, oracle, truth, self.keep_at, preparation)
 
     def record(self, dataset: Dataset, case: Case) -> Run:
         """What the tables keep of a run that has ended."""
@@ -78,7 +83,7 @@ class Setting:
             setting=self.name,
             image=name,
             network=self.network,
-            acquisition=self.acquisition,
+            acquisition=case.session.acquisition.name,
             selection=case.session.selection_name,
             oracle=oracle,
             privileged=case.session.acquisition.privileged,

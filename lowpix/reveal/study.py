@@ -92,6 +92,8 @@ def _save(study: Study, run: Run, case: Case, dataset: Dataset) -> None:
     assert case.prediction is not None
     labels = case.session.overwrite(case.prediction.labels)
     write_label_map(study.label_map_file(run.setting, run.seed, run.image), labels, dataset.palette)
+    for budget, kept in case.kept.items():
+        write_label_map(study.label_map_file(run.setting, run.seed, run.image, budget), kept, dataset.palette)
     confidence = study.confidence_file(run.setting, run.seed, run.image)
     write_confidence(confidence, case.prediction.confidence)
     study.save(run)  # last: from here on the run is finished
