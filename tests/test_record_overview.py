@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import scipy.stats
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from record_runs import make_run
 
@@ -62,16 +62,19 @@ def test_seeds_are_put_together_within_an_image_first() -> None:
 
 
 @given(st.lists(st.integers(1, 999) | st.none(), min_size=1, max_size=12), st.data())
+@example([1] * 7 + [None, None, 501], None)
+@example([None, 1, None, None, 1, None, 501, None, None, None], None)
 def test_a_larger_budget_never_takes_back_what_a_smaller_one_said(
-    pixels: list[int | None], data: st.DataObject
+    pixels: list[int | None], data: st.DataObject | None
 ) -> None:
     """What is known with runs censored at 999 must hold for any true values beyond it."""
-    true = [data.draw(st.integers(1000, 5000)) if value is None else value for value in pixels]
+    draw = data.draw if data else lambda _: 1000
+    true = [draw(st.integers(1000, 5000)) if value is None else value for value in pixels]
     said = median_to_target(summary_of({str(i): [v] for i, v in enumerate(pixels)}, budget=999))
     truth = median_to_target(summary_of({str(i): [v] for i, v in enumerate(true)}))
     for bound, known in zip(said, truth, strict=True):
         if bound.censored:
-            assert known.value > bound.value
+            assert known.value >= bound.value  # equal where other samples are at the end of the interval
         else:
             assert known.value == bound.value or math.isnan(known.value)
 

@@ -44,7 +44,8 @@ def median_to_target(summary: pd.DataFrame, column: str = "pixels_to_target") ->
     images = runs.groupby("image").median()
     values, bounds = (_median_and_interval(images[name].to_numpy()) for name in ("value", "bound"))
     numbers = zip(values, bounds, strict=True)
-    return Estimate(*(Bound(bound if value == math.inf else value, value == math.inf) for value, bound in numbers))
+    # what lies between the two, either end of the interval included, is known where they agree
+    return Estimate(*(Bound(bound, value > bound) for value, bound in numbers))
 
 
 def _median_and_interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
