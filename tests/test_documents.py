@@ -1,22 +1,25 @@
 """What is shown to a reader must run: the README's example, the notebooks, the studies' files."""
 
+import os
 import re
-import tomllib
-from dataclasses import fields
+import subprocess
+import sys
+from importlib import import_module
 from pathlib import Path
 
 import nbformat
 import numpy as np
+import pandas as pd
 import pytest
 from nbclient import NotebookClient
 
-from lowpix.image_study import Options
+from lowpix.command import parse
 
 ROOT = Path(__file__).parents[1]
 
 
 def test_readme_example_runs() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    example = next(block for block in _python_in_readme() if "ImageSession(" in block)
     names: dict[str, object] = {}
     exec(example.replace("range(30)", "range(12)"), names)
     labels, truth = names["labels"], names["truth"]
@@ -26,19 +29,39 @@ def test_readme_example_runs() -> None:
     assert np.mean(labels[truth != 255] == truth[truth != 255]) > commonest
 
 
+def _python_in_readme() -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.slow
+def test_readme_example_of_an_own_acquisition_runs(tmp_path: Path) -> None:
+    """The file and the two commands as they stand, on fewer and smaller scenes."""
+    (code,) = (block for block in _python_in_readme() if block.startswith("# mine.py"))
+    (tmp_path / "mine.py").write_text(code, encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    study, comparison = re.findall(r"^    python (-m lowpix\.\w+ .*results/mine)$", readme, re.MULTILINE)
+    small = ["--scene-count", "3", "--scene-size", "24", "32", "--jobs", "2"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for command in ([*study.split(), *small], comparison.split()):
+        run = [sys.executable, *command]
+        subprocess.run(run, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    compared = pd.read_csv(tmp_path / "results" / "mine" / "comparison.csv")
+    assert set(compared["setting"]) == {"mlp-mine.ratio", "mlp-margin", "mlp-stratified"}
+
+
 def test_readme_links_lead_somewhere() -> None:
     links = re.findall(r"\]\((?!http)([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert links
     assert [link for link in links if not (ROOT / link).exists()] == []
 
 
-@pytest.mark.parametrize("study", sorted((ROOT / "studies").glob("*_image.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("study", sorted((ROOT / "studies").glob("*.toml")), ids=lambda path: path.stem)
 def test_study_files_are_valid(study: Path) -> None:
-    options = tomllib.loads(study.read_text(encoding="utf-8"))
-    assert set(options) <= {field.name for field in fields(Options)}
-    checked = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
-    Options(**checked).check()
-    assert options["out"] == f"results/{study.stem}"
+    """As read by the command that the file names in its first lines."""
+    (module,) = set(re.findall(r"python -m (lowpix\.\w+) --config", study.read_text(encoding="utf-8")))
+    options = parse(import_module(module).Options, ["--config", str(study)], module)
+    options.check()
+    assert options.out == Path(f"results/{study.stem}")
 
 
 @pytest.mark.slow

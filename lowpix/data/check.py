@@ -1,5 +1,6 @@
 """What is wrong with a data set, before anything is trained on it."""
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -94,6 +95,18 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
     if labelled and set(names) >= set(dataset.images):
         faults += dataset.faults()
     return Report(tuple(faults), tuple(warnings), pixels, images, void)
+
+
+def require_sound(dataset: Dataset, names: Sequence[str]) -> Report:
+    """`check`, with warnings on stderr. Raises InputError with the first fault, if there is one."""
+    report = check(dataset, names)
+    for warning in report.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    if report.faults:
+        more = len(report.faults) - 1
+        others = f" (and {more} more: python -m lowpix.doctor lists them all)" if more else ""
+        raise InputError(f"{report.faults[0]}{others}")
+    return report
 
 
 def _title(dataset: Dataset) -> str:

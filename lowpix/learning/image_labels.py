@@ -1,0 +1,130 @@
+"""What image studies found out about the images of a data set: revealed pixels and pseudo-labels."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lowpix.errors import InputError
+from lowpix.record import Study, read_label_map, read_settings
+from lowpix.reveal.acquisition import find_acquisition
+
+
+class Revealed(NamedTuple):
+    """The pixels of an image whose class was told, in order."""
+
+    rows: NDArray[np.int32]  # (n,)
+    columns: NDArray[np.int32]
+    labels: NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class ImageLabels:
+    """One setting and seed of an image study, all images of it."""
+
+    study: Study
+    setting: str
+    seed: int
+    revealed: dict[str, Revealed]
+    """By image."""
+    asked: dict[str, int]
+    """Clicks by image, those that gave no class included."""
+
+    def labels(self, image: str) -> NDArray[np.uint8]:
+        """The pseudo-labels (H, W), revealed pixels as they were told."""
+        labels = read_label_map(self.study.label_map_file(self.setting, self.seed, image))
+        told = self.revealed[image]
+        labels[told.rows, told.columns] = told.labels
+        return labels
+
+    def confidence(self, image: str) -> NDArray[np.float32]:
+        """The confidence (H, W) of the pseudo-labels, 0 to 1; 1 where the label was told."""
+        grey = read_label_map(self.study.confidence_file(self.setting, self.seed, image))
+        confidence: NDArray[np.float32] = grey.astype(np.float32) / np.float32(255)
+        told = self.revealed[image]
+        confidence[told.rows, told.columns] = 1
+        return confidence
+
+
+Found = dict[tuple[str, int], ImageLabels]
+"""Labels by acquisition and the image study's seed."""
+
+
+class Source:
+    """An image study that pseudo-labels are taken from."""
+
+    def __init__(self, folder: Path) -> None:
+        """Raises InputError where `folder` holds no image study."""
+        self.folder = folder
+        self.settings = read_settings(folder / "study.toml")
+        if "acquisition" not in self.settings or "max_pixels" not in self.settings:
+            raise InputError(f"{folder}: is no image study")
+
+    @property
+    def budget(self) -> int:
+        """Pixels that may be asked of an image."""
+        return int(self.settings["max_pixels"])
+
+    def seed(self, repeat: int) -> int:
+        """Seed of the image study's runs that repeat `repeat` of a data-set study takes: each in turn."""
+        return int(self.settings["seed"]) + repeat % int(self.settings["repeats"])
+
+    def setting(self, acquisition: str) -> str:
+        """Name of the image study's setting with this acquisition."""
+        return f"{self.settings['network']}-{find_acquisition(acquisition).name}"
+
+    def missing(self, acquisitions: Sequence[str], repeats: Collection[int], names: Sequence[str]) -> list[Path]:
+        """Pseudo-labels that are not there, of those that these repeats of a data-set study take."""
+        study = Study(self.folder)
+        files = [
+            study.label_map_file(self.setting(acquisition), seed, name)
+            for acquisition in acquisitions
+            for seed in sorted({self.seed(repeat) for repeat in repeats})
+            for name in names
+        ]
+        return [file for file in files if not file.exists()]
+
+    def read(self, acquisitions: Sequence[str], repeats: Collection[int], names: Sequence[str]) -> Found:
+        """Read the labels that these repeats of a data-set study take. InputError where an image has no run."""
+        settings = {acquisition: self.setting(acquisition) for acquisition in acquisitions}
+        return read_labels(Study(self.folder), settings, sorted({self.seed(repeat) for repeat in repeats}), names)
+
+
+def read_labels(study: Study, settings: Mapping[str, str], seeds: Collection[int], names: Sequence[str]) -> Found:
+    """Read what was revealed of images, by acquisition and seed; `settings` names the setting of each acquisition.
+
+    Raises InputError where an image has no run.
+    """
+    curves, _, revealed = study.tables()
+    found = {}
+    for acquisition, setting in settings.items():
+        asked = curves[curves["setting"] == setting].groupby(["seed", "image"])["asked"].max().to_dict()
+        told = dict(list(revealed[revealed["setting"] == setting].groupby(["seed", "image"])))
+        for seed in seeds:
+            if unknown := [name for name in names if (seed, name) not in asked]:
+                raise InputError(f"{study.folder}: has no run of {setting}, seed {seed}, image {unknown[0]}")
+            pixels = {name: _revealed(told.get((seed, name))) for name in names}
+            clicks = {name: int(asked[seed, name]) for name in names}
+            found[acquisition, seed] = ImageLabels(study, setting, seed, pixels, clicks)
+    return found
+
+
+def _revealed(rows: pd.DataFrame | None) -> Revealed:
+    if rows is None:  # nothing but void or refusals
+        return Revealed(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint8))
+    rows = rows.sort_values("order")
+    return Revealed(
+        rows["row"].to_numpy(np.int32), rows["column"].to_numpy(np.int32), rows["label"].to_numpy(np.uint8)
+    )
+
+
+def options_of(kind: type[Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a `study.toml` as arguments of the options' dataclass `kind`."""
+    known = {field.name for field in fields(kind)}
+    return {
+        key: tuple(value) if isinstance(value, list) else value for key, value in settings.items() if key in known
+    }

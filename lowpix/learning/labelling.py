@@ -1,0 +1,112 @@
+"""Pseudo-labels for a data set: those that an image study has, and a run of it for those that it lacks."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import joblib
+import torch
+from tqdm import tqdm
+
+from lowpix.data import Dataset
+from lowpix.errors import InputError
+from lowpix.image_study import Options, image_study
+from lowpix.learning.image_labels import Found, Source, options_of, read_labels
+from lowpix.networks.device import find_device
+from lowpix.record import Study
+from lowpix.reveal.setting import Setting, Unit
+from lowpix.reveal.study import run_units
+
+EVEN = "stratified"  # the acquisition of evenly spread pixels
+
+GENERATED = ("scene_size", "scene_classes", "seed")  # what makes a generated scene the one that it is
+
+
+def labelled(
+    planned: Options, dataset: Dataset, names: Sequence[str], repeats: Collection[int], spare: Path
+) -> tuple[Source, Found]:
+    """The image study in folder `planned.out`, and its labels of these images by `planned.acquisition`.
+
+    Where it lacks some, it is run for them, and a line says so: with its own settings, or, if it is not there
+    yet, with those planned. In a study that stops at the target evenly spread pixels would not be as many as the
+    other acquisition's, so these are made apart, each image to as many clicks as the other took.
+
+    Args:
+        planned: options of an image study; of one that is there, only places, images and acquisitions are read.
+        dataset: the split that is labelled.
+        names: its images.
+        repeats: of the data-set study, each of which takes labels of one seed.
+        spare: folder for labels that are made apart.
+
+    Raises:
+        InputError: a study of other images, faulty options, or labels that are not to be had.
+    """
+    assert planned.out is not None
+    folder, acquisitions = planned.out, planned.acquisition
+    if (folder / "study.toml").exists():
+        source = _source(planned, dataset)
+        if source.settings["stop"] == "target" and len(acquisitions) > 1:
+            acquisitions = tuple(name for name in acquisitions if name != EVEN)
+        own = Options(**options_of(Options, source.settings))
+        if missing := source.missing(acquisitions, repeats, names):
+            print(f"image study {folder}: lacks {len(missing)} pseudo-label maps: running it for them", flush=True)
+            places = ("data_root", "device", "jobs", "out", "limit", "scene_count")
+            given = {name: getattr(planned, name) for name in places}
+            image_study(replace(own, images=(), acquisition=acquisitions, **given))
+    else:
+        wanted = f"{', '.join(acquisitions)}, {planned.max_pixels} pixels an image"
+        print(f"image study {folder}: is not there yet: running it ({wanted})", flush=True)
+        image_study(planned)
+        source = _source(planned, dataset)
+    if missing := source.missing(acquisitions, repeats, names):
+        raise InputError(
+            f"{missing[0]}: is not there, though the study's tables count its run as done: "
+            "run that image study into another folder"
+        )
+    found = source.read(acquisitions, repeats, names)
+    if acquisitions != planned.acquisition:
+        found |= _evenly_spread(source, found, dataset, planned, Study(spare))
+    return source, found
+
+
+def _evenly_spread(source: Source, found: Found, dataset: Dataset, planned: Options, study: Study) -> Found:
+    """Labels from evenly spread pixels, each image and seed with as many clicks as those that are found."""
+    own = replace(Options(**options_of(Options, source.settings)), acquisition=(EVEN,), stop="budget")
+    (setting,) = own.settings()
+    clicks = {
+        (name, found_labels.seed): n for found_labels in found.values() for name, n in found_labels.asked.items()
+    }
+    done = study.finished()
+    todo = [unit for unit in clicks if (setting.name, *unit) not in done]
+    if todo:
+        print(f"image study {source.folder}: stops at the target: spreading as many pixels evenly", flush=True)
+    device = find_device(planned.device)
+    calls = []
+    for unit in todo:
+        schedule = replace(setting.schedule, first=min(setting.schedule.first, clicks[unit]), budget=clicks[unit])
+        calls.append(joblib.delayed(_run)(dataset, replace(setting, schedule=schedule), unit, study, device))
+    for _ in tqdm(
+        joblib.Parallel(planned.jobs, return_as="generator_unordered")(calls), total=len(todo), unit="run"
+    ):
+        pass
+    names = sorted({name for name, _ in clicks})
+    return read_labels(study, {EVEN: setting.name}, sorted({seed for _, seed in clicks}), names)
+
+
+def _run(dataset: Dataset, setting: Setting, unit: Unit, study: Study, device: torch.device) -> None:
+    for _ in run_units(dataset, [setting], [unit], study, device, 1):
+        pass
+
+
+def _source(planned: Options, dataset: Dataset) -> Source:
+    """The image study in the planned folder; InputError where it is one of other images."""
+    assert planned.out is not None
+    source = Source(planned.out)
+    given = {"dataset": dataset.name, "split": dataset.split}
+    if dataset.name == "scenes":
+        given |= {name: getattr(planned, name) for name in GENERATED}
+    for name, here in given.items():
+        here, there = list(here) if isinstance(here, tuple) else here, source.settings.get(name)
+        if here != there:
+            raise InputError(f"--image-study {planned.out}: its {name} is {there}, not {here}: other images")
+    return source

@@ -1,0 +1,181 @@
+"""One run of a data-set study: train on the labels of a setting, judge on the test split, keep what came of it."""
+
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from lowpix.data import Dataset
+from lowpix.learning.augment import Augmentation
+from lowpix.learning.evaluation import dataset_miou, label_images
+from lowpix.learning.labels import SETTINGS, Annotation, Material, Survey, survey
+from lowpix.learning.samples import Batches
+from lowpix.learning.segmenter import Model, Segmenter, build, save_model
+from lowpix.learning.splits import Splits
+from lowpix.learning.training import Recipe, class_weights, train
+from lowpix.record import accuracy, iou, miou, write_label_map
+from lowpix.record.dataset_tables import DatasetStudy, TrainedRun
+from lowpix.reveal.acquisition import find_acquisition
+from lowpix.reveal.seeds import seed_for
+from lowpix.reveal.study import one_thread
+
+LOADERS = 12  # threads that prepare batches for a GPU, at most
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What annotation takes."""
+
+    seconds_per_click: float
+    minutes_per_map: float
+
+    def hours(self, clicks: int, maps: int) -> float:
+        """Of so many clicks and full label maps."""
+        return clicks * self.seconds_per_click / 3600 + maps * self.minutes_per_map / 60
+
+    def maps_for(self, clicks: int) -> int:
+        """How many full label maps take no longer than so many clicks."""
+        return int(clicks * self.seconds_per_click / (60 * self.minutes_per_map))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is to be done."""
+
+    setting: str
+    """Its name in tables and files."""
+    kind: str
+    """One of SETTINGS."""
+    seed: int
+    source: int
+    """Which image study, of several."""
+    repeat: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all runs of a study share."""
+
+    network: str
+    width: int
+    from_scratch: bool
+    recipe: Recipe
+    augmentation: Augmentation
+    batch: int
+    class_weights: bool
+    costs: Costs
+    splits: Splits
+    """Where there are validation maps, they choose the checkpoint, and are charged."""
+
+
+def run_job(
+    job: Job,
+    material: Material,
+    plan: Plan,
+    study: DatasetStudy,
+    device: torch.device,
+    after_epoch: Callable[[dict[str, float]], None] = lambda _: None,
+) -> TrainedRun:
+    """Do a run, or go on with it, and save it: model, labels of the test images, and what the tables need.
+
+    One thread, as more would change the last bits. Runs of one seed share initial weights, windows and order.
+    """
+    with one_thread():
+        dataset, scale, state = material.dataset, plan.augmentation.scale, study.state_file(job.setting, job.seed)
+        seed = seed_for(job.seed, dataset.name, "data-set network")
+        annotation = SETTINGS[job.kind](material)
+        seen = survey(annotation, material)
+        network = build(
+            plan.network, len(dataset.classes), plan.width, plan.from_scratch, seed_for(seed, "initial weights")
+        )
+        history = train(
+            network,
+            Batches(dataset, annotation, plan.augmentation, plan.batch, seed),
+            plan.recipe,
+            seed,
+            device,
+            state,
+            class_weights=class_weights(seen.pixels) if plan.class_weights else None,
+            validate=_validator(plan.splits.validation, scale, device),
+            after_epoch=after_epoch,
+            loaders=min(LOADERS, os.cpu_count() or 1) if device.type == "cuda" else 0,
+        )
+        total = np.zeros((len(dataset.classes), len(dataset.classes) + 1), np.int64)
+        cells: list[tuple[str, int, int, int]] = []
+        for name, labels, counts in label_images(network, plan.splits.test, plan.splits.test_names, scale, device):
+            assert counts is not None, "checked before the study"
+            total += counts
+            pairs = zip(*np.nonzero(counts), strict=True)
+            cells += [(name, int(true), int(found), int(counts[true, found])) for true, found in pairs]
+            write_label_map(study.prediction_file(job.setting, job.seed, name), labels, dataset.palette)
+        row = _row(job, material, plan, annotation, seen, total) | {"seconds": history[-1]["seconds"]}
+        row |= {
+            f"iou_{name}": None if np.isnan(value) else float(value)
+            for name, value in zip(dataset.classes, iou(total), strict=True)
+        }
+        about = {"dataset": dataset.name, "setting": job.setting, "seed": str(job.seed)}
+        model = Model(network, dataset.classes, dataset.palette, scale)
+        save_model(study.model_file(job.setting, job.seed), model, about)
+        run = TrainedRun(row, history, cells)
+        study.save(run)
+        state.unlink(missing_ok=True)
+        return run
+
+
+def finished_epochs(state: Path) -> int:
+    """Epochs that a run under way has finished, by its state; 0 where there is none."""
+    try:
+        with safe_open(state, "pt") as file:
+            return int(json.loads((file.metadata() or {})["progress"])["epoch"])
+    except (OSError, SafetensorError, KeyError):  # not begun, or finished just now
+        return 0
+
+
+def _validator(
+    validation: Dataset | None, scale: float, device: torch.device
+) -> Callable[[Segmenter], float] | None:
+    if validation is None:
+        return None
+    return lambda network: dataset_miou(network, validation, validation.images, scale, device)
+
+
+def _row(
+    job: Job,
+    material: Material,
+    plan: Plan,
+    annotation: Annotation,
+    seen: Survey,
+    total: NDArray[np.int64],
+) -> dict[str, Any]:
+    """Of the summary, without seconds and the IoU of classes."""
+    source = material.stratified if job.kind == "pseudo_stratified" else material.chosen
+    chosen = None if job.kind in ("full", "pseudo_stratified") else material.source().setting
+    acquisition = chosen.split("-", 1)[1] if chosen else "stratified"
+    validation = plan.splits.validation
+    maps = annotation.maps + (len(validation.images) if validation is not None else 0)
+    annotated = seen.size if annotation.maps else annotation.pixels
+    return {
+        "dataset": material.dataset.name,
+        "setting": job.setting,
+        "seed": job.seed,
+        "network": plan.network,
+        "privileged": job.kind.startswith("full_degraded") or find_acquisition(acquisition).privileged,
+        "label_seed": None if job.kind == "full" or source is None else source.seed,
+        "images": len(annotation.images),
+        "pixels_per_image": annotated / len(material.names),
+        "annotated_fraction": annotated / plan.splits.pixels,
+        "clicks": annotation.clicks,
+        "maps": maps,
+        "hours": plan.costs.hours(annotation.clicks, maps),
+        "accuracy": accuracy(total),
+        "miou": miou(total),
+        "label_accuracy": seen.accuracy,
+        "label_miou": seen.miou,
+    }

@@ -1,0 +1,61 @@
+"""What a network is trained on, chosen by and judged on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from lowpix.data import Dataset, spread
+from lowpix.data.check import require_sound
+from lowpix.errors import InputError
+
+SAMPLED = 15  # images whose size is looked at
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Parts of one data set."""
+
+    train: Dataset
+    names: tuple[str, ...]
+    """Of the training images."""
+    pixels: int
+    """H×W of all training images together."""
+    test: Dataset
+    test_names: tuple[str, ...]
+    validation: Dataset | None
+
+    def median_size(self, scale: float) -> tuple[int, int]:
+        """Height and width of the median training image, of a few, resized by `scale`; at least 16."""
+        sizes = [self.train.image(name).shape[:2] for name in self.names[:SAMPLED]]
+        height, width = (max(16, round(float(np.median(side)) * scale)) for side in zip(*sizes, strict=True))
+        return height, width
+
+
+def open_splits(
+    opener: Callable[[str | None], Dataset],
+    split: str | None,
+    test_split: str,
+    validation_split: str | None,
+    limit: int | None = None,
+    test_limit: int | None = None,
+) -> Splits:
+    """Open the splits of a data set by name, and read all of their images and label maps once.
+
+    Limits are numbers of images, spread over the list. Raises InputError for faults in any of them, and where
+    their classes differ.
+    """
+    train, test = opener(split), opener(test_split)
+    validation = None if validation_split is None else opener(validation_split)
+    names, test_names = spread(train.images, limit), spread(test.images, test_limit)
+    report = require_sound(train, names)
+    for other, judged in ((test, test_names), (validation, validation.images if validation else ())):
+        if other is None:
+            continue
+        if other.classes != train.classes:
+            counts = f"{len(train.classes)} and {len(other.classes)}"
+            raise InputError(f"splits {train.split} and {other.split} differ in their classes ({counts} of them)")
+        if other.split == train.split:
+            raise InputError(f"--split {train.split}: is judged on itself: name another --test-split")
+        require_sound(other, judged)
+    return Splits(train, names, int(report.pixels.sum()) + report.void, test, test_names, validation)

@@ -1,0 +1,84 @@
+"""The data set's network, trained from scratch on batches of images: a residual U-Net with batch norm.
+
+Not the per-image network of `unet.py`, which learns from one image and a handful of pixels.
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+LEVELS = 4  # halvings of the resolution
+DROPPED = 0.2  # share of the coarsest channels left out in training: a few hundred images are soon known by heart
+
+
+class DatasetUNet(nn.Module):
+    """`(B, 3, H, W)` float32, about zero mean and unit scale → logits `(B, C, H, W)`, for any height and width.
+
+    Args:
+        classes: C.
+        width: channels at full resolution; doubled at each of the first three of four halvings.
+        seed: of the initial weights, which depend on it and on the shapes alone.
+    """
+
+    mean = (127.5, 127.5, 127.5)
+    std = (64.0, 64.0, 64.0)
+
+    def __init__(self, classes: int, width: int, seed: int) -> None:
+        super().__init__()
+        self.description = {"network": "unet", "classes": classes, "width": width}
+        widths = [width * min(2**level, 8) for level in range(LEVELS + 1)]
+        with torch.device("meta"):  # else torch would draw weights from its global generator
+            self.down = nn.ModuleList(Block(a, b) for a, b in zip([3, *widths], widths, strict=False))
+            self.context = nn.Conv2d(widths[-1], widths[-1], 1)
+            self.up = nn.ModuleList(Block(a + b, a) for a, b in pairwise(widths))
+            self.head = nn.Conv2d(width, classes, 1)
+        self.to_empty(device="cpu")
+        self._initialise(torch.Generator().manual_seed(seed))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        height, width = images.shape[-2:]
+        multiple = 2**LEVELS
+        hidden = functional.pad(images, (0, -width % multiple, 0, -height % multiple), mode="replicate")
+        skips = []
+        for level, block in enumerate(self.down):
+            hidden = block(functional.max_pool2d(hidden, 2) if level else hidden)
+            skips.append(hidden)
+        # what the whole image is like, which no window of 3×3 convolutions sees
+        hidden = hidden + self.context(hidden.mean((2, 3), keepdim=True)).relu()
+        hidden = functional.dropout2d(hidden, DROPPED, self.training)
+        for block, skip in zip(reversed(self.up), reversed(skips[:-1]), strict=True):
+            hidden = functional.interpolate(hidden, scale_factor=2, mode="nearest")
+            hidden = block(torch.cat([skip, hidden], 1))
+        logits: torch.Tensor = self.head(hidden)
+        return logits[..., :height, :width]
+
+    def _initialise(self, draw: torch.Generator) -> None:
+        """He initialisation of the convolutions, the identity in the norms, a head that is unsure."""
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.reset_parameters()
+            elif isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=draw)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+        with torch.no_grad():
+            self.head.weight *= 0.1
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions with batch norm beside a shortcut, `(B, in, h, w)` → `(B, out, h, w)`."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(channels, out, 3, padding=1, bias=False)
+        self.first_norm = nn.BatchNorm2d(out)
+        self.second = nn.Conv2d(out, out, 3, padding=1, bias=False)
+        self.second_norm = nn.BatchNorm2d(out)
+        self.shortcut = nn.Conv2d(channels, out, 1)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        hidden = self.first_norm(self.first(inputs)).relu_()
+        hidden = self.second_norm(self.second(hidden))
+        return functional.relu_(hidden + self.shortcut(inputs))

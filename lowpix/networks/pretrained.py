@@ -1,0 +1,134 @@
+"""Any semantic-segmentation model of `transformers`, through its Auto classes; nothing is fetched."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import interpolate, pad
+
+from lowpix.errors import InputError
+
+PREFIX = "hf:"
+DEFAULT_NORM = (127.5, 127.5)
+"""Mean and deviation, of 0 to 255, where a model comes without `preprocessor_config.json`: inputs in [-1, 1]."""
+LEAST_SIDE = 64  # pixels; what is smaller is padded, since many models cannot take it
+COARSEST_STRIDE = 16  # of models that can be set to one: 32 loses whatever is thin
+
+
+class Pretrained(nn.Module):
+    """A model of transformers as a data set's network: normalised `(B, 3, H, W)` → logits `(B, C, h, w)`.
+
+    Logits may be coarser than the input. `description` is all that `rebuild` needs; `mean` and `std` are those
+    of the model's preprocessor, per channel, in units of 0 to 255.
+    """
+
+    def __init__(self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.model = model
+        self.mean, self.std = mean, std
+        config: Any = model.config
+        self.description = {
+            "network": "hf",
+            "config": json.loads(config.to_json_string(use_diff=False)),
+            "mean": list(mean),
+            "std": list(std),
+        }
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        height, width = images.shape[-2:]
+        below, beside = max(0, LEAST_SIDE - height), max(0, LEAST_SIDE - width)
+        logits: torch.Tensor = self.model(pixel_values=pad(images, (0, beside, 0, below), mode="replicate")).logits
+        if below or beside:
+            logits = interpolate(logits.float(), (height + below, width + beside), mode="bilinear")
+            logits = logits[..., :height, :width]
+        return logits
+
+
+def open_pretrained(name: str, classes: int, from_scratch: bool, seed: int) -> Pretrained:
+    """The model in folder `name`, or of that id in the local cache, for `classes` classes.
+
+    Its weights are the saved ones, but for what does not fit, as a head of other classes, which is drawn from
+    `seed`; `from_scratch` draws all of them, and reads its configuration alone. A model whose configuration has
+    an `output_stride` gets one of at most 16.
+
+    Raises:
+        InputError: transformers is not installed, there is no such model, or it does not segment.
+    """
+    transformers = _transformers(name)
+    where: dict[str, Any] = {"local_files_only": True}
+
+    def load() -> Pretrained:
+        config = transformers.AutoConfig.from_pretrained(name, num_labels=classes, **where)
+        if hasattr(config, "output_stride"):
+            config.output_stride = min(config.output_stride, COARSEST_STRIDE)
+        auto = transformers.AutoModelForSemanticSegmentation
+        with drawing_from(seed):
+            if from_scratch:
+                model = auto.from_config(config)
+            else:
+                model = auto.from_pretrained(name, config=config, ignore_mismatched_sizes=True, **where)
+        return Pretrained(model.float(), *_normalisation(transformers, name))
+
+    return _told(name, load)
+
+
+def rebuild(description: dict[str, Any]) -> Pretrained:
+    """A model as `Pretrained.description` says, its weights to be loaded. Raises InputError as above."""
+    transformers = _transformers("model")
+    config = dict(description["config"])
+
+    def build() -> Pretrained:
+        made = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
+        with drawing_from(0):
+            model = transformers.AutoModelForSemanticSegmentation.from_config(made)
+        return Pretrained(model.float(), tuple(description["mean"]), tuple(description["std"]))
+
+    return _told(config["model_type"], build)
+
+
+@contextmanager
+def drawing_from(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Let code that draws from torch's global generators draw from `seed`; they are as before afterwards."""
+    devices = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def _told(name: str, build: Callable[[], Pretrained]) -> Pretrained:
+    try:
+        return build()
+    except (OSError, ValueError, ImportError, KeyError) as fault:
+        reason = " ".join(str(fault).split())[:200]
+        raise InputError(f"--network {PREFIX}{name}: no segmentation model to be had offline ({reason})") from None
+
+
+def _transformers(name: str) -> Any:
+    try:
+        import transformers
+    except ImportError:
+        raise InputError(
+            f"--network {PREFIX}{name}: needs transformers: pip install 'lowpix[pretrained]'"
+        ) from None
+    transformers.utils.logging.set_verbosity_error()  # a fresh head is no news
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
+
+
+def _normalisation(transformers: Any, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and deviation per channel, in units of 0 to 255, from `preprocessor_config.json` if it is there."""
+    found = transformers.utils.cached_file(
+        name, "preprocessor_config.json", local_files_only=True, _raise_exceptions_for_missing_entries=False
+    )
+    if found is None:
+        return (DEFAULT_NORM[0],) * 3, (DEFAULT_NORM[1],) * 3
+    declared = json.loads(Path(found).read_text(encoding="utf-8"))
+    unit = 1 / declared.get("rescale_factor", 1 / 255) if declared.get("do_rescale", True) else 1.0
+    normal = declared.get("do_normalize", True)
+    mean = declared.get("image_mean", [0.5] * 3) if normal else [0.0] * 3
+    std = declared.get("image_std", [0.5] * 3) if normal else [1.0] * 3
+    return tuple(unit * value for value in mean), tuple(unit * value for value in std)

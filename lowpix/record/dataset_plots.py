@@ -1,0 +1,112 @@
+"""Pictures of a data-set study: what the networks make of a few test images, and how they learned."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lowpix.data import Dataset, spread
+from lowpix.record.dataset_tables import DatasetStudy, DatasetTables
+from lowpix.record.metrics import accuracy, confusion
+from lowpix.record.plots import COLOURS, class_legend, draw_labels, save_figure
+from lowpix.record.pseudo_labels import read_label_map
+
+EXAMPLES = 4
+"""Images in the overview."""
+
+
+@dataclass(frozen=True)
+class TestImage:
+    """A row of the overview."""
+
+    __test__ = False  # pytest, too, looks for names that begin with Test
+
+    name: str
+    image: NDArray[np.uint8]  # (H, W, 3)
+    truth: NDArray[np.uint8]  # (H, W)
+    predictions: Mapping[str, NDArray[np.uint8]]  # by setting, each (H, W)
+
+
+def dataset_overview_picture(
+    path: Path, examples: Sequence[TestImage], classes: Sequence[str], palette: NDArray[np.uint8]
+) -> None:
+    """Save image, truth and predictions of the examples, a row each; all have the same settings."""
+    width = 3.1  # inches of a panel
+    columns = 2 + len(examples[0].predictions)
+    heights = [width * len(e.image) / e.image.shape[1] + 0.3 for e in examples]
+    figure = Figure(figsize=(columns * width + 0.3, sum(heights) + 0.5), layout="constrained")
+    panels = figure.subplots(len(examples), columns, squeeze=False, height_ratios=heights)
+    shown: set[int] = set()
+    for row, example in zip(panels, examples, strict=True):
+        for panel in row:
+            panel.set(xticks=[], yticks=[])
+        row[0].imshow(example.image)
+        row[0].set_title(example.name, fontsize=9)
+        maps = {"truth": example.truth, **example.predictions}
+        for panel, (title, labels) in zip(row[1:], maps.items(), strict=True):
+            right = accuracy(confusion(example.truth, labels, len(classes)))
+            draw_labels(panel, labels, palette)
+            panel.set_title(title if title == "truth" else f"{title}: {100 * right:.1f} % right", fontsize=9)
+            shown |= set(np.unique(labels).tolist())
+    class_legend(figure, shown, classes, palette)
+    save_figure(figure, path)
+
+
+def write_dataset_pictures(
+    study: DatasetStudy, tables: DatasetTables, test: Dataset, names: Sequence[str]
+) -> None:
+    """Write `history.png`, and `overview.png` of a few test images: truth, full, pseudo."""
+    if not len(tables.summary):
+        return
+    history_picture(study.folder / "history.png", tables.history)
+    summary = tables.summary.sort_values("pixels_per_image", kind="stable")
+    settings = list(dict.fromkeys(summary["setting"]))
+    pseudo = [name for name in settings if name.split("-")[0] == "pseudo"]
+    shown = [*(["full"] if "full" in settings else []), *pseudo[-1:]] or settings[:1]
+    seed = int(summary["seed"].min())
+    examples = []
+    for name in spread(names, EXAMPLES):
+        files = {setting: study.prediction_file(setting, seed, name) for setting in shown}
+        maps = {setting: read_label_map(file) for setting, file in files.items() if file.exists()}
+        truth = test.labels(name)
+        if len(maps) == len(shown) and truth is not None:
+            examples.append(TestImage(name, test.image(name), truth, maps))
+    if examples:
+        dataset_overview_picture(study.folder / "overview.png", examples, test.classes, test.palette)
+
+
+def history_picture(path: Path, history: pd.DataFrame) -> None:
+    """Save loss and mIoU against epochs, from rows of `history.csv`: a colour per setting, a line per seed.
+
+    The mIoU is that of the training batches against the labels that the network is trained on, so settings
+    cannot be compared by it; dots are mIoU on validation maps, where these were looked at.
+    """
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    loss, score = figure.subplots(1, 2)
+    draw_history(loss, history, "loss")
+    draw_history(score, history, "train_miou")
+    loss.set(yscale="log", ylabel="training loss")
+    score.set(ylabel="mIoU on the setting's own training labels", ylim=(0, 1))
+    loss.legend(fontsize=9, frameon=False)
+    save_figure(figure, path)
+
+
+def draw_history(axes: Axes, history: pd.DataFrame, column: str) -> None:
+    """Draw a column of `history.csv` against epochs."""
+    for index, (setting, runs) in enumerate(history.groupby("setting", sort=True)):
+        colour = COLOURS[index % len(COLOURS)]
+        style = "-" if index < len(COLOURS) else "--"
+        for number, (_, run) in enumerate(runs.groupby("seed")):
+            label = str(setting) if number == 0 else None
+            axes.plot(run["epoch"], run[column], style, color=colour, linewidth=1.2, label=label)
+            if column == "train_miou":
+                axes.plot(run["epoch"], run["validation_miou"], "o", color=colour, markersize=3)
+    axes.set_xlabel("epoch")
+    axes.grid(color="#e4e4e4", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)

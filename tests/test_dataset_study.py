@@ -1,0 +1,426 @@
+"""The data-set study as a whole: its tables, how it goes on and is extended, what it refuses."""
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from data_samples import write, write_folder
+from PIL import Image
+from scipy import stats
+from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
+
+from lowpix.data import IGNORE, open_dataset
+from lowpix.dataset_study import Options, command, dataset_study
+from lowpix.errors import InputError
+from lowpix.image_study import Options as ImageOptions
+from lowpix.image_study import image_study
+from lowpix.learning.labels import DEFAULT
+from lowpix.predict import Options as PredictOptions
+from lowpix.predict import predict
+from lowpix.record.dataset_tables import DatasetTables, dataset_overview, ratios
+
+ROOT = Path(__file__).parents[1]
+SMALL: dict[str, Any] = {
+    "scene_size": (24, 32),
+    "scene_count": 3,
+    "scene_classes": 4,
+    "max_pixels": 8,
+    "epochs": 2,
+    "batch": 2,
+    "width": 4,
+}
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowpix.image_study.write_pictures", lambda *_: None)
+    if "drawn" not in request.node.name:
+        monkeypatch.setattr("lowpix.dataset_study.write_dataset_pictures", lambda *_: None)
+
+
+def study(out: Path, settings: Sequence[str] = ("full", "pseudo"), **options: Any) -> DatasetTables:
+    return dataset_study(Options(**SMALL | {"settings": tuple(settings), "out": out} | options)).tables()
+
+
+def same(one: DatasetTables, other: DatasetTables) -> bool:
+    """Bit for bit in every column but `seconds`."""
+    for a, b in zip(one, other, strict=True):
+        pd.testing.assert_frame_equal(
+            a.drop(columns="seconds", errors="ignore"),
+            b.drop(columns="seconds", errors="ignore"),
+            check_exact=True,
+        )
+    return True
+
+
+def identity(out: Path, pattern: str) -> dict[Path, tuple[int, int]]:
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in out.glob(pattern)}
+
+
+# What a study leaves behind
+
+
+def test_tables_follow_from_the_predictions(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tables = study(tmp_path, DEFAULT, repeats=2)
+    printed = capsys.readouterr().out
+    assert printed.count("is not there yet: running it (margin, stratified, 8 pixels an image)") == 1
+    summary = pd.read_csv(tmp_path / "summary.csv")
+    columns = (
+        "setting seed pixels_per_image annotated_fraction clicks hours accuracy miou label_accuracy label_miou"
+    )
+    assert [*columns.split(), "seconds"] == [c for c in summary.columns if c in {*columns.split(), "seconds"}]
+    assert [c for c in summary.columns if c.startswith("iou_")] == [
+        "iou_sky",
+        "iou_building",
+        "iou_road",
+        "iou_tree",
+    ]
+    assert sorted(zip(summary["setting"], summary["seed"], strict=True)) == sorted(
+        (setting, seed) for setting in DEFAULT for seed in (0, 1)
+    )
+    test = open_dataset("scenes", split="test", scene_size=(24, 32), scene_count=3, scene_classes=4)
+    confusion = pd.read_parquet(tmp_path / "confusion.parquet")
+    for run in summary.itertuples():
+        truths, labels = [], []
+        for name in test.images:
+            truth = test.labels(name)
+            assert truth is not None
+            with Image.open(tmp_path / f"predictions/{run.setting}/{run.seed}/{name}.png") as picture:
+                assert picture.mode == "P"
+                found = np.array(picture)
+            known = truth != IGNORE
+            truths.append(truth[known])
+            labels.append(found[known])
+            own = confusion.query("setting == @run.setting and seed == @run.seed and image == @name")
+            matrix = np.zeros((4, 4), int)
+            matrix[own["true"], own["predicted"]] = own["pixels"]
+            np.testing.assert_array_equal(matrix, confusion_matrix(truths[-1], labels[-1], labels=range(4)))
+        truth, found = np.concatenate(truths), np.concatenate(labels)
+        held = np.unique(truth)
+        ious = jaccard_score(truth, found, labels=held, average=None)
+        assert run.accuracy == pytest.approx(accuracy_score(truth, found), abs=1e-12)
+        assert run.miou == pytest.approx(ious.mean(), abs=1e-12)
+        written = summary.loc[run.Index, [f"iou_{test.classes[label]}" for label in held]]
+        np.testing.assert_allclose(written.to_numpy(float), ious, atol=1e-12)
+    history = pd.read_csv(tmp_path / "history.csv")
+    assert len(history) == 2 * len(summary)
+    assert set(history["epoch"]) == {1, 2}
+    assert tables.summary["seconds"].min() > 0
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert not list((tmp_path / "state").rglob("*.safetensors"))
+    by_hand = {  # 3 scenes of 24×32; 24 clicks are 24 s; a map takes an hour, and at least one is bought
+        "full": (768, 1, 0, 3.0),
+        "few_full": (256, 1 / 3, 0, 1.0),
+        **dict.fromkeys(("pseudo", "pseudo_stratified", "sparse", "sparse_random"), (8, 8 / 768, 24, 24 / 3600)),
+    }
+    for setting, expected in by_hand.items():
+        rows = summary[summary["setting"] == setting]
+        costs = rows[["pixels_per_image", "annotated_fraction", "clicks", "hours"]]
+        np.testing.assert_allclose(costs.to_numpy(float), [expected] * 2)
+
+
+def test_study_toml_tells_what_was_done(tmp_path: Path) -> None:
+    study(tmp_path, ["full_degraded", "pseudo_walker"])
+    settings = tomllib.loads((tmp_path / "study.toml").read_text())["settings"]
+    assert settings["settings"] == ["full_degraded_flips", "full_degraded_borders", "pseudo_walker"]
+    assert (settings["budgets"], settings["crop"], settings["learning_rate"]) == ([8], [24, 32], 0.001)
+    assert "device" not in settings
+
+
+def test_pictures_are_drawn(tmp_path: Path) -> None:
+    study(tmp_path, repeats=2)
+    for name in ("overview.png", "history.png"):
+        shown = np.array(Image.open(tmp_path / name).convert("L"))
+        assert min(shown.shape) > 100
+        assert shown.std() > 10  # not blank
+
+
+def test_ratios_are_those_of_a_paired_t_test() -> None:
+    draw = np.random.default_rng(0)
+    scores = {"full": draw.uniform(0.5, 0.6, 5), "pseudo": draw.uniform(0.48, 0.6, 5), "sparse": draw.random(5)}
+    rows = [
+        {"setting": setting, "seed": seed, "miou": value}
+        for setting, values in scores.items()
+        for seed, value in enumerate(values)
+        if (setting, seed) != ("sparse", 3)  # a seed without a pair
+    ]
+    found = ratios(pd.DataFrame(rows)).set_index("setting")
+    assert list(found["pairs"]) == [5, 4]
+    for setting, seeds in (("pseudo", [0, 1, 2, 3, 4]), ("sparse", [0, 1, 2, 4])):
+        result = stats.ttest_rel(np.log(scores[setting][seeds]), np.log(scores["full"][seeds]))
+        low, high = np.exp(result.confidence_interval(0.95))
+        assert found.loc[setting, "low"] == pytest.approx(low)
+        assert found.loc[setting, "high"] == pytest.approx(high)
+        assert low < found.loc[setting, "ratio"] < high
+    single = ratios(pd.DataFrame(rows).query("seed == 0"))
+    assert single["low"].isna().all()
+    assert single.set_index("setting").loc["pseudo", "ratio"] == pytest.approx(
+        scores["pseudo"][0] / scores["full"][0]
+    )
+
+
+# Going on
+
+
+def test_settings_and_seeds_extend_a_study(tmp_path: Path) -> None:
+    study(tmp_path, ["full"])
+    assert not (tmp_path / "image_study").exists()  # true label maps need none
+    first = identity(tmp_path, "runs/*/*.json")
+    study(tmp_path, ["full", "pseudo"])
+    tables = study(tmp_path, ["pseudo"], repeats=2)
+    assert identity(tmp_path, "runs/*/*.json").items() >= first.items()
+    assert list(zip(tables.summary["setting"], tables.summary["seed"], strict=True)) == [
+        ("full", 0),
+        ("pseudo", 0),
+        ("pseudo", 1),
+    ]
+    at_once = study(tmp_path / "other", repeats=2)
+    for table, whole in zip(tables[0:4:2], at_once[0:4:2], strict=True):
+        keys = set(zip(table["setting"], table["seed"], strict=True))
+        kept = [key in keys for key in zip(whole["setting"], whole["seed"], strict=True)]
+        pd.testing.assert_frame_equal(
+            table.drop(columns="seconds"), whole[kept].reset_index(drop=True).drop(columns="seconds")
+        )
+
+
+def test_stopped_in_the_middle_is_never_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = study(tmp_path / "whole")
+    steps = []
+
+    def stop(bar: Any) -> None:
+        steps.append(bar)
+        if len(steps) == 3:  # in the second setting, after its first epoch
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lowpix.learning.work._step", stop)
+        with pytest.raises(KeyboardInterrupt):
+            study(tmp_path / "parts")
+    assert len(pd.read_csv(tmp_path / "parts" / "summary.csv")) == 1
+    assert len(list((tmp_path / "parts" / "state").rglob("*.safetensors"))) == 1
+    assert same(study(tmp_path / "parts"), whole)
+    for path in (tmp_path / "whole").glob("models/*/*.safetensors"):
+        assert path.read_bytes() == (tmp_path / "parts" / path.relative_to(tmp_path / "whole")).read_bytes()
+
+
+def test_tables_alone_are_enough_to_go_on(tmp_path: Path) -> None:
+    whole = study(tmp_path)
+    for path in (tmp_path / "runs").glob("*/*.json"):
+        path.unlink()
+    assert same(study(tmp_path), whole)
+    assert not list((tmp_path / "runs").glob("*/*.json"))  # nothing was done again
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"epochs": 3}, "epochs was 2, now 3"),
+        ({"network": "hf:x", "width": 8}, "--network hf:x"),
+        ({"scale": 0.5}, "scale was 1.0, now 0.5"),
+        ({"seconds_per_click": 2.0}, "seconds_per_click was 1.0, now 2.0"),
+    ],
+)
+def test_any_other_change_is_refused(change: dict[str, Any], told: str, tmp_path: Path) -> None:
+    study(tmp_path, ["full"])
+    with pytest.raises(InputError, match=told):
+        study(tmp_path, ["full"], **change)
+
+
+def test_fresh_starts_anew_but_keeps_the_image_study(tmp_path: Path) -> None:
+    study(tmp_path, ["pseudo"])
+    labels = identity(tmp_path, "image_study/pseudo_labels/*/*/*.png")
+    tables = study(tmp_path, ["full"], fresh=True)
+    assert set(tables.summary["setting"]) == {"full"}
+    assert identity(tmp_path, "image_study/pseudo_labels/*/*/*.png") == labels
+    assert labels
+
+
+# Image studies
+
+
+def test_an_image_study_is_run_for_the_images_that_it_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "images"
+    study(tmp_path / "a", ["pseudo"], image_study=(folder,), limit=2)
+    before = identity(folder, "pseudo_labels/*/*/*.png")
+    assert len(before) == 2
+    capsys.readouterr()
+    tables = study(tmp_path / "b", ["pseudo", "pseudo_stratified"], image_study=(folder,))
+    assert f"image study {folder}: lacks 4 pseudo-label maps: running it for them" in capsys.readouterr().out
+    after = identity(folder, "pseudo_labels/*/*/*.png")
+    assert len(after) == 6
+    assert after.items() >= before.items()
+    assert set(tables.summary["images"]) == {3}
+
+
+def test_studies_of_several_budgets_stand_side_by_side(tmp_path: Path) -> None:
+    for budget in (6, 9):
+        study(tmp_path / f"{budget}", ["pseudo"], max_pixels=budget)
+    folders = tuple(tmp_path / f"{budget}" / "image_study" for budget in (6, 9))
+    tables = study(tmp_path / "both", ["full", "pseudo"], image_study=folders)
+    pixels = dict(zip(tables.summary["setting"], tables.summary["pixels_per_image"], strict=True))
+    assert pixels == {"full": 768, "pseudo-6": 6, "pseudo-9": 9}
+    with pytest.raises(InputError, match="budgets are 6, 6: each must be another"):
+        study(tmp_path / "twice", image_study=(folders[0], tmp_path / "6" / "." / ".." / "6" / "image_study"))
+
+
+def test_an_image_study_of_other_images_is_refused(tmp_path: Path) -> None:
+    study(tmp_path, ["pseudo"])
+    with pytest.raises(InputError, match=r"its scene_size is \[24, 32\], not \[24, 40\]: other images"):
+        study(tmp_path / "b", ["pseudo"], image_study=(tmp_path / "image_study",), scene_size=(24, 40))
+    with pytest.raises(InputError, match="is no image study"):
+        study(tmp_path / "c", ["pseudo"], image_study=(tmp_path,))
+
+
+def test_evenly_spread_pixels_are_as_many_where_a_study_stops_at_the_target(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    given = {key: SMALL[key] for key in ("scene_size", "scene_count", "scene_classes")}
+    image_study(ImageOptions(**given, target=0.6, max_pixels=14, pixels_per_round="2", out=folder))
+    chosen = pd.read_parquet(folder / "revealed.parquet").groupby("image").size()
+    assert chosen.nunique() > 1  # else this shows nothing
+    tables = study(tmp_path / "out", ["pseudo", "pseudo_stratified"], image_study=(folder,))
+    assert list(tables.summary["clicks"]) == [chosen.sum(), chosen.sum()]
+    runs = [pd.read_parquet(path) for path in (tmp_path / "out" / "stratified").rglob("runs/*/0/*.parquet")]
+    spread = {run["image"].iloc[0]: run["revealed"].max() for run in runs}
+    assert spread == chosen.to_dict()
+    again = identity(tmp_path / "out", "stratified/*/runs/*/*/*.parquet")
+    study(tmp_path / "out", ["pseudo_stratified"], image_study=(folder,), repeats=2)
+    assert identity(tmp_path / "out", "stratified/*/runs/*/*/*.parquet") == again
+    assert set(pd.read_csv(folder / "summary.csv")["acquisition"]) == {"margin"}
+
+
+def test_labels_that_are_gone_are_named(tmp_path: Path) -> None:
+    study(tmp_path, ["pseudo"])
+    gone = next((tmp_path / "image_study" / "pseudo_labels").rglob("*.png"))
+    gone.unlink()
+    with pytest.raises(InputError, match=rf"{gone.name}: is not there, though the study's tables count its run"):
+        study(tmp_path / "b", ["pseudo"], image_study=(tmp_path / "image_study",))
+
+
+# Options
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"settings": ("pseudoo",)}, "--settings pseudoo: unknown; choose from full, pseudo"),
+        ({"settings": ()}, "--settings \\(\\): must be at least one"),
+        ({"batch": 1}, "--batch 1: must be at least 2"),
+        ({"scale": 0}, "--scale 0: must be above 0, at most 1"),
+        ({"zoom": (2.0, 0.5)}, "--zoom .*: must be two factors above 0, the smaller first"),
+        ({"select": "test"}, "--select test: must be last or validation"),
+        ({"minutes_per_map": 0}, "--minutes-per-map 0: must be above 0"),
+        ({"epochs": 0}, "--epochs 0: must be at least 1"),
+        ({"min_confidence": 1.5}, "--min-confidence 1.5: must be 0 to 1"),
+        ({"acquisition": "margins"}, "margins: unknown"),
+        ({"network": "resnet"}, "--network resnet: unknown; choose from unet, hf:"),
+        ({"test_split": "train"}, "--split train: is judged on itself"),
+    ],
+)
+def test_a_bad_option_is_named(options: dict[str, Any], told: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=told) as fault:
+        study(tmp_path / "out", **options)
+    assert "\n" not in str(fault.value)
+    assert not (tmp_path / "out").exists()
+
+
+def test_choosing_on_validation_maps_is_charged(tmp_path: Path) -> None:
+    options = {"select": "validation", "validation_split": "val"}
+    summary, _, history, _ = study(tmp_path, ["full", "sparse"], **options)
+    hours = dict(zip(summary["setting"], summary["hours"], strict=True))
+    assert hours["full"] == pytest.approx(3 + 3)
+    assert hours["sparse"] == pytest.approx(24 / 3600 + 3)
+    assert history["validation_miou"].between(0, 1).all()
+
+
+def test_half_resolution_is_judged_on_the_original_maps(tmp_path: Path) -> None:
+    study(tmp_path, ["sparse"], scale=0.5)
+    (first, *_) = sorted(tmp_path.glob("predictions/sparse/0/*.png"))
+    with Image.open(first) as picture:
+        assert picture.size == (32, 24)
+    confusion = pd.read_parquet(tmp_path / "confusion.parquet")
+    test = open_dataset("scenes", split="test", scene_size=(24, 32), scene_count=3, scene_classes=4)
+    known = sum(int(np.count_nonzero(test.labels(name) != IGNORE)) for name in test.images)
+    assert confusion["pixels"].sum() == known
+
+
+def test_options_of_the_loss(tmp_path: Path) -> None:
+    plain = study(tmp_path / "a", ["pseudo"]).history["loss"]
+    folder = (tmp_path / "a" / "image_study",)
+    for number, change in enumerate(
+        ({"class_weights": True}, {"weigh_by_confidence": True}, {"min_confidence": 0.6})
+    ):
+        changed = study(tmp_path / f"{number}", ["pseudo"], image_study=folder, **change)
+        assert (changed.history["loss"] != plain).any()
+
+
+def test_a_folder_of_ones_own_of_several_sizes(tmp_path: Path) -> None:
+    root = tmp_path / "data"
+    for split in ("train", "test"):
+        write_folder(root, ("a", "b"), split)
+    out = tmp_path / "out"
+    options = Options(
+        "folder",
+        root,
+        max_pixels=6,
+        epochs=1,
+        batch=2,
+        width=4,
+        settings=("full", "pseudo"),
+        out=out,
+        crop=(16, 16),
+    )
+    summary = dataset_study(options).tables().summary
+    assert list(summary["iou_up"].notna()) == [True, True]
+    assert "pseudo" in dataset_overview(dataset_study(options).tables()).to_string()
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "studies").glob("*_dataset_*.toml")), ids=lambda path: path.stem)
+def test_study_files_are_valid(file: Path) -> None:
+    given = tomllib.loads(file.read_text(encoding="utf-8"))
+    assert set(given) <= {field.name for field in fields(Options)}
+    Options(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}).check()
+    assert given["out"] == f"results/{file.stem}"
+    for folder in given["image_study"]:
+        study_file = (ROOT / "studies" / Path(folder).name).with_suffix(".toml")
+        images = tomllib.loads(study_file.read_text(encoding="utf-8"))
+        assert set(images) <= {field.name for field in fields(ImageOptions)}
+        ImageOptions(**{k: tuple(v) if isinstance(v, list) else v for k, v in images.items()}).check()
+        assert images["out"] == folder
+
+
+def test_a_model_of_transformers_is_trained_and_labels_photographs(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers")
+    config = transformers.SegformerConfig(
+        num_labels=9,
+        depths=[1, 1, 1, 1],
+        hidden_sizes=[8, 8, 16, 16],
+        num_attention_heads=[1, 1, 2, 2],
+        decoder_hidden_size=16,
+    )
+    transformers.SegformerForSemanticSegmentation(config).save_pretrained(tmp_path / "saved")
+    network = f"hf:{tmp_path / 'saved'}"
+    tables = study(tmp_path / "out", ["full"], network=network)
+    assert same(study(tmp_path / "again", ["full"], network=network), tables)
+    write(tmp_path / "photos" / "a.png", np.zeros((30, 40, 3)))
+    predict(PredictOptions(tmp_path / "photos", tmp_path / "out/models/full/0.safetensors", tmp_path / "labels"))
+    with Image.open(tmp_path / "labels" / "a.png") as picture:
+        assert picture.size == (40, 30)
+
+
+def test_without_arguments_the_command_tells_where_things_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = "--scene-size 24 32 --scene-count 2 --epochs 1 --width 4 --max-pixels 6 --batch 2"
+    command([*given.split(), "--settings", "full", "sparse"])
+    printed = capsys.readouterr().out
+    assert "mIoU / full" in printed
+    assert "tables and pictures: results/scenes_dataset" in printed
+    assert (tmp_path / "results/scenes_dataset/models/sparse/0.safetensors").exists()

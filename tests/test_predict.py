@@ -1,0 +1,99 @@
+"""Labels of new photographs by a trained network."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from data_samples import write
+from PIL import Image
+
+from lowpix.errors import InputError
+from lowpix.learning.evaluation import label_image
+from lowpix.learning.segmenter import Model, build, save_model
+from lowpix.predict import Options, command, predict
+from lowpix.record import read_label_map
+
+PALETTE = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]], np.uint8)
+SIZES = {"street.jpg": (30, 40), "house.png": (17, 23), "tall.tif": (64, 9)}
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    return trained(tmp_path / "model.safetensors", seed=0)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    draw = np.random.default_rng(0)
+    for name, size in SIZES.items():
+        write(tmp_path / "photos" / name, draw.integers(0, 256, (*size, 3)))
+    return tmp_path / "photos"
+
+
+def trained(path: Path, seed: int) -> Path:
+    save_model(path, Model(build("unet", 3, 4, True, seed), ("a", "b", "c"), PALETTE, 0.5))
+    return path
+
+
+def test_every_photograph_gets_a_label_map_of_its_name_size_and_colours(
+    model: Path, photos: Path, tmp_path: Path
+) -> None:
+    command([str(photos), "--model", str(model), "--out", str(tmp_path / "labels")])
+    network = build("unet", 3, 4, True, 0).eval()
+    for name, size in SIZES.items():
+        file = tmp_path / "labels" / f"{Path(name).stem}.png"
+        with Image.open(file) as picture:
+            assert (picture.mode, picture.size) == ("P", (size[1], size[0]))
+            assert picture.getpalette()[:9] == PALETTE.flatten().tolist()
+        with Image.open(photos / name) as picture:
+            image = np.asarray(picture.convert("RGB"))
+        np.testing.assert_array_equal(read_label_map(file), label_image(network, image, 0.5, torch.device("cpu")))
+
+
+def test_it_goes_on_where_it_stopped(model: Path, photos: Path, tmp_path: Path) -> None:
+    options = Options(photos, model, tmp_path / "labels")
+    assert predict(options) == 3
+    house, street = (tmp_path / "labels" / f"{name}.png" for name in ("house", "street"))
+    before = street.stat().st_mtime_ns
+    house.unlink()
+    assert predict(options) == 1
+    assert house.exists()
+    assert street.stat().st_mtime_ns == before
+    assert predict(Options(photos, model, tmp_path / "labels", fresh=True)) == 3
+
+
+def test_labels_by_another_model_are_neither_mixed_nor_lost(model: Path, photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "labels"
+    predict(Options(photos, model, out))
+    before = (out / "street.png").read_bytes()
+    other = trained(tmp_path / "other.safetensors", seed=1)
+    with pytest.raises(InputError, match="holds labels by another model"):
+        predict(Options(photos, other, out))
+    assert (out / "street.png").read_bytes() == before
+    predict(Options(photos, other, out, fresh=True))
+    assert (out / "street.png").read_bytes() != before
+
+
+def test_a_broken_photograph_does_not_stop_the_others(model: Path, photos: Path, tmp_path: Path) -> None:
+    (photos / "broken.png").write_bytes(b"no image")
+    with pytest.raises(
+        InputError, match=r"broken\.png: cannot be read as an image.*the other 3 images are labelled"
+    ):
+        predict(Options(photos, model, tmp_path / "labels"))
+    assert len(list((tmp_path / "labels").glob("*.png"))) == 3
+
+
+def test_photographs_are_never_overwritten(model: Path, photos: Path) -> None:
+    with pytest.raises(InputError, match=r"would overwrite the photograph .*house\.png: name another folder"):
+        predict(Options(photos, model, photos))
+
+
+@pytest.mark.parametrize("what", ["model", "photos", "empty"])
+def test_what_is_missing_is_named(what: str, model: Path, photos: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    folder = {"photos": tmp_path / "none", "empty": tmp_path / "empty"}.get(what, photos)
+    options = Options(folder, tmp_path / "none.safetensors" if what == "model" else model, tmp_path / "labels")
+    with pytest.raises(InputError, match="none" if what != "empty" else "empty: holds no image"):
+        predict(options)
+    assert not (tmp_path / "labels").exists()
