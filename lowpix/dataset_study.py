@@ -55,13 +55,13 @@ class Options:
     """How many scenes are generated for each split."""
     scene_classes: int = 6
     """Classes of the generated scenes, 2 to 50."""
-    image_study: tuple[Path, ...] = ()
-    """Folder of the image study that gives the pseudo-labels; else image_study in --out. Several, each of another
-    budget, are compared in one study, and settings are then named with the budget: pseudo-100."""
+    image_study: Path | None = None
+    """Folder of the image study that gives the pseudo-labels; else image_study in --out, where it is run first."""
+    budgets: tuple[int, ...] = ()
+    """Pixels asked of an image, one or several, each with settings of its own, like pseudo-100: the image study's
+    --max-pixels, or what it was told to --keep-at. Else its --max-pixels alone; 50 if it is not there yet."""
     acquisition: str = "margin"
     """The image study's acquisition whose pixels and pseudo-labels are used."""
-    max_pixels: int = 50
-    """Budget of an image study that is not there yet; it stops at the budget."""
     settings: tuple[str, ...] = DEFAULT
     """full, pseudo, pseudo_stratified, few_full, sparse, sparse_random, full_degraded (the truth with each image's
     own error rate: full_degraded_flips and full_degraded_borders), pseudo_walker (no network: a random walker)."""
@@ -120,10 +120,11 @@ class Options:
         """Raises InputError for an option out of range, by name, with the rule."""
         self.kinds()
         find_acquisition(self.acquisition)
-        at_least_one = ("limit", "test_limit", "scene_count", "max_pixels", "width", "epochs", "repeats", "jobs")
+        at_least_one = ("limit", "test_limit", "scene_count", "width", "epochs", "repeats", "jobs")
         positive = ("minutes_per_map", "seconds_per_click", "learning_rate")
         rules = [
             ("settings", bool(self.settings), "at least one"),
+            ("budgets", all(budget >= 1 for budget in self.budgets), "at least 1 each"),
             ("min_confidence", 0 <= self.min_confidence <= 1, "0 to 1"),
             ("batch", self.batch >= 2, "at least 2: batch norm compares images"),
             ("weight_decay", self.weight_decay >= 0, "at least 0"),
@@ -152,8 +153,9 @@ class Options:
         return self.learning_rate or (0.001 if self.network == "unet" or self.from_scratch else 0.0003)
 
 
-PLACE = ("data_root", "out", "fresh", "jobs", "device", "max_pixels")
-EXTENDABLE = frozenset({"settings", "repeats"})
+PLACE = ("data_root", "out", "fresh", "jobs", "device")
+EXTENDABLE = frozenset({"settings", "budgets", "repeats"})
+PLANNED = 50  # pixels an image of an image study that is not there yet
 
 
 def dataset_study(options: Options) -> DatasetStudy:
@@ -179,24 +181,24 @@ def dataset_study(options: Options) -> DatasetStudy:
 
     out = options.out or Path("results") / f"{dataset.name}_dataset"
     crop = options.crop or splits.median_size(options.scale)
-    folders = tuple(dict.fromkeys(options.image_study)) or (out / "image_study",)
-    budgets = [_budget(folder, options.max_pixels) for folder in folders]
-    if len(set(budgets)) < len(budgets):
-        raise InputError(f"--image-study: budgets are {', '.join(map(str, budgets))}: each must be another")
+    folder = options.image_study or out / "image_study"
+    budgets = _budgets(options, folder)
     _require_no_other_study(out)
     resolved = {key: value for key, value in asdict(options).items() if key not in PLACE}
     if options.dataset != "scenes":
         resolved = {key: value for key, value in resolved.items() if not key.startswith("scene_")}
     resolved |= {"split": dataset.split, "settings": options.kinds(), "budgets": budgets, "crop": crop}
-    resolved |= {"learning_rate": options.resolved_learning_rate()}
-    resolved["image_study"] = [str(folder) for folder in options.image_study] or None
+    resolved |= {
+        "learning_rate": options.resolved_learning_rate(),
+        "image_study": options.image_study and str(folder),
+    }
     open_study(
         out, resolved, extendable=EXTENDABLE, outputs=OUTPUTS, fresh=options.fresh, device=str(device)
     )  # from here on the folder is this study's
     study = DatasetStudy(out)
     jobs = [job for job in _jobs(options, budgets) if (job.setting, job.seed) not in study.finished()]
     try:
-        materials = _materials(options, splits, folders, jobs, out)
+        materials = _materials(options, splits, folder, jobs, out)
         plan = Plan(
             network=options.network,
             width=options.width,
@@ -224,50 +226,46 @@ def dataset_study(options: Options) -> DatasetStudy:
 
 def _jobs(options: Options, budgets: Sequence[int]) -> list[Job]:
     """Every run: the settings of one seed after another, so that pairs are there early."""
-    several = len(budgets) > 1
     return [
-        Job(
-            f"{kind}-{budget}" if several and kind != "full" else kind, kind, options.seed + repeat, source, repeat
-        )
+        Job(kind if budget is None else f"{kind}-{budget}", kind, budget, options.seed + repeat, repeat)
         for repeat in range(options.repeats)
         for kind in options.kinds()
-        for source, budget in enumerate(budgets[:1] if kind == "full" else budgets)
+        for budget in ((None,) if kind == "full" else budgets)
     ]
 
 
 def _materials(
-    options: Options, splits: Splits, folders: Sequence[Path], jobs: Sequence[Job], out: Path
+    options: Options, splits: Splits, folder: Path, jobs: Sequence[Job], out: Path
 ) -> dict[Job, Material]:
-    """What each run draws on; image studies are run for what they lack."""
+    """What each run draws on; the image study is run for what it lacks."""
     costs = Costs(options.seconds_per_click, options.minutes_per_map)
     plain = Material(splits.train, splits.names, 0, maps_for=costs.maps_for, cache=out / "walker")
     plain = replace(plain, least_confidence=options.min_confidence, weigh=options.weigh_by_confidence)
     materials = {job: replace(plain, seed=job.seed) for job in jobs}
-    for index, folder in enumerate(folders):
-        own = [job for job in jobs if job.source == index and job.kind != "full"]
-        if not own:
-            continue
-        kinds, repeats = {job.kind for job in own}, {job.repeat for job in own}
-        evenly = ["stratified"] if "pseudo_stratified" in kinds else []  # as many as the acquisition's own
-        acquisitions = tuple(dict.fromkeys([options.acquisition, *evenly]))
-        planned = _planned(options, folder, acquisitions)
-        spare = out / "stratified" / str(_budget(folder, options.max_pixels))
-        source, found = labelled(planned, splits.train, splits.names, repeats, spare)
-        for job in own:
-            seed = source.seed(job.repeat)
-            materials[job] = replace(
-                materials[job],
-                chosen=found.get((options.acquisition, seed)),
-                stratified=found.get(("stratified", seed)),
-                ask_void=source.settings["ask_void"],
-                noise=source.settings["oracle_noise"],
-                refusal=source.settings["oracle_refusal"],
-            )
+    clicked = {job: job.budget for job in jobs if job.budget is not None}
+    if not clicked:
+        return materials
+    evenly = ["stratified"] if any(job.kind == "pseudo_stratified" for job in clicked) else []
+    acquisitions = tuple(dict.fromkeys([options.acquisition, *evenly]))
+    budgets, repeats = sorted(set(clicked.values())), {job.repeat for job in clicked}
+    planned = _planned(options, folder, acquisitions)
+    source, found = labelled(planned, splits.train, splits.names, repeats, budgets, out / "stratified")
+    for job, budget in clicked.items():
+        seed = source.seed(job.repeat)
+        materials[job] = replace(
+            materials[job],
+            chosen=found.get((options.acquisition, budget, seed)),
+            stratified=found.get(("stratified", budget, seed)),
+            ask_void=source.settings["ask_void"],
+            noise=source.settings["oracle_noise"],
+            refusal=source.settings["oracle_refusal"],
+        )
     return materials
 
 
 def _planned(options: Options, folder: Path, acquisitions: tuple[str, ...]) -> ImageOptions:
     """The image study that is run where there is none."""
+    budgets = tuple(sorted(options.budgets)) or (PLANNED,)
     return ImageOptions(
         dataset=options.dataset,
         data_root=options.data_root,
@@ -278,8 +276,9 @@ def _planned(options: Options, folder: Path, acquisitions: tuple[str, ...]) -> I
         scene_classes=options.scene_classes,
         acquisition=acquisitions,
         stop="budget",
-        max_pixels=options.max_pixels,
-        first_pixels=min(ImageOptions.first_pixels, options.max_pixels),
+        max_pixels=budgets[-1],
+        keep_at=budgets[:-1],
+        first_pixels=min(ImageOptions.first_pixels, budgets[0]),
         seed=options.seed,
         jobs=options.jobs,
         device=options.device,
@@ -299,8 +298,21 @@ def _open(options: Options, split: str | None) -> Dataset:
     )
 
 
-def _budget(folder: Path, planned: int) -> int:
-    return Source(folder).budget if (folder / "study.toml").exists() else planned
+def _budgets(options: Options, folder: Path) -> tuple[int, ...]:
+    """Pixels an image, each once; InputError for one at which the image study keeps nothing."""
+    given = tuple(dict.fromkeys(options.budgets))
+    if not (folder / "study.toml").exists():
+        return given or (PLANNED,)
+    kept = Source(folder).budgets
+    for budget in given:
+        if budget not in kept:
+            numbers = ", ".join(map(str, kept))
+            raise InputError(
+                f"--budgets {budget}: {folder} keeps pseudo-labels at {numbers} pixels (its --keep-at)"
+            )
+        if budget != kept[-1] and (options.min_confidence or options.weigh_by_confidence):
+            raise InputError(f"--budgets {budget}: {folder} keeps confidences at {kept[-1]} pixels alone")
+    return given or kept[-1:]
 
 
 def _require_no_other_study(folder: Path) -> None:

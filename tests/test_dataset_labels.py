@@ -36,10 +36,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def material(scenes: Dataset, folder: Path, tmp_path: Path) -> Material:
-    found = Source(folder).read(("margin", "stratified"), [0], scenes.images)
-    return Material(
-        scenes, scenes.images, 3, found["margin", 0], found["stratified", 0], maps_for=lambda _: 2, cache=tmp_path
-    )
+    found = Source(folder).read(("margin", "stratified"), [0], [PIXELS], scenes.images)
+    chosen, stratified = found["margin", PIXELS, 0], found["stratified", PIXELS, 0]
+    return Material(scenes, scenes.images, 3, chosen, stratified, maps_for=lambda _: 2, cache=tmp_path)
 
 
 def truth_of(scenes: Dataset, name: str) -> np.ndarray:

@@ -12,8 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = (
-    "--scene-size 32 48 --scene-count 4 --scene-classes 4 --max-pixels 8 --width 4 --epochs 6 "
-    "--settings full sparse"
+    "--scene-size 32 48 --scene-count 4 --scene-classes 4 --budgets 8 --width 4 --epochs 6 --settings full sparse"
 )
 
 

@@ -1,7 +1,6 @@
 """The data-set study as a whole: its tables, how it goes on and is extended, what it refuses."""
 
 import tomllib
-from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -10,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from data_samples import write, write_folder
+from dataset_runs import identity, same, study
 from PIL import Image
 from scipy import stats
 from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
@@ -18,22 +18,12 @@ from lowpix.data import IGNORE, open_dataset
 from lowpix.dataset_study import Options, command, dataset_study
 from lowpix.errors import InputError
 from lowpix.image_study import Options as ImageOptions
-from lowpix.image_study import image_study
 from lowpix.learning.labels import DEFAULT
 from lowpix.predict import Options as PredictOptions
 from lowpix.predict import predict
-from lowpix.record.dataset_tables import DatasetTables, dataset_overview, ratios
+from lowpix.record.dataset_tables import dataset_overview, ratios
 
 ROOT = Path(__file__).parents[1]
-SMALL: dict[str, Any] = {
-    "scene_size": (24, 32),
-    "scene_count": 3,
-    "scene_classes": 4,
-    "max_pixels": 8,
-    "epochs": 2,
-    "batch": 2,
-    "width": 4,
-}
 
 
 @pytest.fixture(autouse=True)
@@ -41,25 +31,6 @@ def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr("lowpix.image_study.write_pictures", lambda *_: None)
     if "drawn" not in request.node.name:
         monkeypatch.setattr("lowpix.dataset_study.write_dataset_pictures", lambda *_: None)
-
-
-def study(out: Path, settings: Sequence[str] = ("full", "pseudo"), **options: Any) -> DatasetTables:
-    return dataset_study(Options(**SMALL | {"settings": tuple(settings), "out": out} | options)).tables()
-
-
-def same(one: DatasetTables, other: DatasetTables) -> bool:
-    """Bit for bit in every column but `seconds`."""
-    for a, b in zip(one, other, strict=True):
-        pd.testing.assert_frame_equal(
-            a.drop(columns="seconds", errors="ignore"),
-            b.drop(columns="seconds", errors="ignore"),
-            check_exact=True,
-        )
-    return True
-
-
-def identity(out: Path, pattern: str) -> dict[Path, tuple[int, int]]:
-    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in out.glob(pattern)}
 
 
 # What a study leaves behind
@@ -81,7 +52,7 @@ def test_tables_follow_from_the_predictions(tmp_path: Path, capsys: pytest.Captu
         "iou_tree",
     ]
     assert sorted(zip(summary["setting"], summary["seed"], strict=True)) == sorted(
-        (setting, seed) for setting in DEFAULT for seed in (0, 1)
+        ("full" if kind == "full" else f"{kind}-8", seed) for kind in DEFAULT for seed in (0, 1)
     )
     test = open_dataset("scenes", split="test", scene_size=(24, 32), scene_count=3, scene_classes=4)
     confusion = pd.read_parquet(tmp_path / "confusion.parquet")
@@ -115,8 +86,10 @@ def test_tables_follow_from_the_predictions(tmp_path: Path, capsys: pytest.Captu
     assert not list((tmp_path / "state").rglob("*.safetensors"))
     by_hand = {  # 3 scenes of 24×32; 24 clicks are 24 s; a map takes an hour, and at least one is bought
         "full": (768, 1, 0, 3.0),
-        "few_full": (256, 1 / 3, 0, 1.0),
-        **dict.fromkeys(("pseudo", "pseudo_stratified", "sparse", "sparse_random"), (8, 8 / 768, 24, 24 / 3600)),
+        "few_full-8": (256, 1 / 3, 0, 1.0),
+        **dict.fromkeys(
+            ("pseudo-8", "pseudo_stratified-8", "sparse-8", "sparse_random-8"), (8, 8 / 768, 24, 24 / 3600)
+        ),
     }
     for setting, expected in by_hand.items():
         rows = summary[summary["setting"] == setting]
@@ -176,8 +149,8 @@ def test_settings_and_seeds_extend_a_study(tmp_path: Path) -> None:
     assert identity(tmp_path, "runs/*/*.json").items() >= first.items()
     assert list(zip(tables.summary["setting"], tables.summary["seed"], strict=True)) == [
         ("full", 0),
-        ("pseudo", 0),
-        ("pseudo", 1),
+        ("pseudo-8", 0),
+        ("pseudo-8", 1),
     ]
     at_once = study(tmp_path / "other", repeats=2)
     for table, whole in zip(tables[0:4:2], at_once[0:4:2], strict=True):
@@ -240,69 +213,6 @@ def test_fresh_starts_anew_but_keeps_the_image_study(tmp_path: Path) -> None:
     assert labels
 
 
-# Image studies
-
-
-def test_an_image_study_is_run_for_the_images_that_it_lacks(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    folder = tmp_path / "images"
-    study(tmp_path / "a", ["pseudo"], image_study=(folder,), limit=2)
-    before = identity(folder, "pseudo_labels/*/*/*.png")
-    assert len(before) == 2
-    capsys.readouterr()
-    tables = study(tmp_path / "b", ["pseudo", "pseudo_stratified"], image_study=(folder,))
-    assert f"image study {folder}: lacks 4 pseudo-label maps: running it for them" in capsys.readouterr().out
-    after = identity(folder, "pseudo_labels/*/*/*.png")
-    assert len(after) == 6
-    assert after.items() >= before.items()
-    assert set(tables.summary["images"]) == {3}
-
-
-def test_studies_of_several_budgets_stand_side_by_side(tmp_path: Path) -> None:
-    for budget in (6, 9):
-        study(tmp_path / f"{budget}", ["pseudo"], max_pixels=budget)
-    folders = tuple(tmp_path / f"{budget}" / "image_study" for budget in (6, 9))
-    tables = study(tmp_path / "both", ["full", "pseudo"], image_study=folders)
-    pixels = dict(zip(tables.summary["setting"], tables.summary["pixels_per_image"], strict=True))
-    assert pixels == {"full": 768, "pseudo-6": 6, "pseudo-9": 9}
-    with pytest.raises(InputError, match="budgets are 6, 6: each must be another"):
-        study(tmp_path / "twice", image_study=(folders[0], tmp_path / "6" / "." / ".." / "6" / "image_study"))
-
-
-def test_an_image_study_of_other_images_is_refused(tmp_path: Path) -> None:
-    study(tmp_path, ["pseudo"])
-    with pytest.raises(InputError, match=r"its scene_size is \[24, 32\], not \[24, 40\]: other images"):
-        study(tmp_path / "b", ["pseudo"], image_study=(tmp_path / "image_study",), scene_size=(24, 40))
-    with pytest.raises(InputError, match="is no image study"):
-        study(tmp_path / "c", ["pseudo"], image_study=(tmp_path,))
-
-
-def test_evenly_spread_pixels_are_as_many_where_a_study_stops_at_the_target(tmp_path: Path) -> None:
-    folder = tmp_path / "images"
-    given = {key: SMALL[key] for key in ("scene_size", "scene_count", "scene_classes")}
-    image_study(ImageOptions(**given, target=0.6, max_pixels=14, pixels_per_round="2", out=folder))
-    chosen = pd.read_parquet(folder / "revealed.parquet").groupby("image").size()
-    assert chosen.nunique() > 1  # else this shows nothing
-    tables = study(tmp_path / "out", ["pseudo", "pseudo_stratified"], image_study=(folder,))
-    assert list(tables.summary["clicks"]) == [chosen.sum(), chosen.sum()]
-    runs = [pd.read_parquet(path) for path in (tmp_path / "out" / "stratified").rglob("runs/*/0/*.parquet")]
-    spread = {run["image"].iloc[0]: run["revealed"].max() for run in runs}
-    assert spread == chosen.to_dict()
-    again = identity(tmp_path / "out", "stratified/*/runs/*/*/*.parquet")
-    study(tmp_path / "out", ["pseudo_stratified"], image_study=(folder,), repeats=2)
-    assert identity(tmp_path / "out", "stratified/*/runs/*/*/*.parquet") == again
-    assert set(pd.read_csv(folder / "summary.csv")["acquisition"]) == {"margin"}
-
-
-def test_labels_that_are_gone_are_named(tmp_path: Path) -> None:
-    study(tmp_path, ["pseudo"])
-    gone = next((tmp_path / "image_study" / "pseudo_labels").rglob("*.png"))
-    gone.unlink()
-    with pytest.raises(InputError, match=rf"{gone.name}: is not there, though the study's tables count its run"):
-        study(tmp_path / "b", ["pseudo"], image_study=(tmp_path / "image_study",))
-
-
 # Options
 
 
@@ -335,13 +245,13 @@ def test_choosing_on_validation_maps_is_charged(tmp_path: Path) -> None:
     summary, _, history, _ = study(tmp_path, ["full", "sparse"], **options)
     hours = dict(zip(summary["setting"], summary["hours"], strict=True))
     assert hours["full"] == pytest.approx(3 + 3)
-    assert hours["sparse"] == pytest.approx(24 / 3600 + 3)
+    assert hours["sparse-8"] == pytest.approx(24 / 3600 + 3)
     assert history["validation_miou"].between(0, 1).all()
 
 
 def test_half_resolution_is_judged_on_the_original_maps(tmp_path: Path) -> None:
     study(tmp_path, ["sparse"], scale=0.5)
-    (first, *_) = sorted(tmp_path.glob("predictions/sparse/0/*.png"))
+    (first, *_) = sorted(tmp_path.glob("predictions/sparse-8/0/*.png"))
     with Image.open(first) as picture:
         assert picture.size == (32, 24)
     confusion = pd.read_parquet(tmp_path / "confusion.parquet")
@@ -352,7 +262,7 @@ def test_half_resolution_is_judged_on_the_original_maps(tmp_path: Path) -> None:
 
 def test_options_of_the_loss(tmp_path: Path) -> None:
     plain = study(tmp_path / "a", ["pseudo"]).history["loss"]
-    folder = (tmp_path / "a" / "image_study",)
+    folder = tmp_path / "a" / "image_study"
     for number, change in enumerate(
         ({"class_weights": True}, {"weigh_by_confidence": True}, {"min_confidence": 0.6})
     ):
@@ -368,7 +278,7 @@ def test_a_folder_of_ones_own_of_several_sizes(tmp_path: Path) -> None:
     options = Options(
         "folder",
         root,
-        max_pixels=6,
+        budgets=(6,),
         epochs=1,
         batch=2,
         width=4,
@@ -381,18 +291,18 @@ def test_a_folder_of_ones_own_of_several_sizes(tmp_path: Path) -> None:
     assert "pseudo" in dataset_overview(dataset_study(options).tables()).to_string()
 
 
-@pytest.mark.parametrize("file", sorted((ROOT / "studies").glob("*_dataset_*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("file", sorted((ROOT / "studies").glob("*_dataset*.toml")), ids=lambda path: path.stem)
 def test_study_files_are_valid(file: Path) -> None:
     given = tomllib.loads(file.read_text(encoding="utf-8"))
     assert set(given) <= {field.name for field in fields(Options)}
     Options(**{key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}).check()
     assert given["out"] == f"results/{file.stem}"
-    for folder in given["image_study"]:
-        study_file = (ROOT / "studies" / Path(folder).name).with_suffix(".toml")
-        images = tomllib.loads(study_file.read_text(encoding="utf-8"))
-        assert set(images) <= {field.name for field in fields(ImageOptions)}
-        ImageOptions(**{k: tuple(v) if isinstance(v, list) else v for k, v in images.items()}).check()
-        assert images["out"] == folder
+    study_file = (ROOT / "studies" / Path(given["image_study"]).name).with_suffix(".toml")
+    images = tomllib.loads(study_file.read_text(encoding="utf-8"))
+    assert set(images) <= {field.name for field in fields(ImageOptions)}
+    ImageOptions(**{k: tuple(v) if isinstance(v, list) else v for k, v in images.items()}).check()
+    assert images["out"] == given["image_study"]
+    assert {*images["keep_at"], images["max_pixels"]} >= set(given["budgets"])
 
 
 def test_a_model_of_transformers_is_trained_and_labels_photographs(tmp_path: Path) -> None:
@@ -418,9 +328,9 @@ def test_without_arguments_the_command_tells_where_things_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    given = "--scene-size 24 32 --scene-count 2 --epochs 1 --width 4 --max-pixels 6 --batch 2"
+    given = "--scene-size 24 32 --scene-count 2 --epochs 1 --width 4 --budgets 6 --batch 2"
     command([*given.split(), "--settings", "full", "sparse"])
     printed = capsys.readouterr().out
     assert "mIoU / full" in printed
     assert "tables and pictures: results/scenes_dataset" in printed
-    assert (tmp_path / "results/scenes_dataset/models/sparse/0.safetensors").exists()
+    assert (tmp_path / "results/scenes_dataset/models/sparse-6/0.safetensors").exists()

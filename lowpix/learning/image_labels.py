@@ -1,6 +1,7 @@
 """What image studies found out about the images of a data set: revealed pixels and pseudo-labels."""
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,11 +25,13 @@ class Revealed(NamedTuple):
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """One setting and seed of an image study, all images of it."""
+    """One setting and seed of an image study when so many pixels were asked, all images of it."""
 
     study: Study
     setting: str
     seed: int
+    kept_at: int | None
+    """The number of pixels; None for the last round."""
     revealed: dict[str, Revealed]
     """By image."""
     asked: dict[str, int]
@@ -36,13 +39,13 @@ class ImageLabels:
 
     def labels(self, image: str) -> NDArray[np.uint8]:
         """The pseudo-labels (H, W), revealed pixels as they were told."""
-        labels = read_label_map(self.study.label_map_file(self.setting, self.seed, image))
+        labels = read_label_map(self.study.label_map_file(self.setting, self.seed, image, self.kept_at))
         told = self.revealed[image]
         labels[told.rows, told.columns] = told.labels
         return labels
 
     def confidence(self, image: str) -> NDArray[np.float32]:
-        """The confidence (H, W) of the pseudo-labels, 0 to 1; 1 where the label was told."""
+        """The confidence (H, W) of the last round's pseudo-labels, 0 to 1; 1 where the label was told."""
         grey = read_label_map(self.study.confidence_file(self.setting, self.seed, image))
         confidence: NDArray[np.float32] = grey.astype(np.float32) / np.float32(255)
         told = self.revealed[image]
@@ -50,8 +53,8 @@ class ImageLabels:
         return confidence
 
 
-Found = dict[tuple[str, int], ImageLabels]
-"""Labels by acquisition and the image study's seed."""
+Found = dict[tuple[str, int, int], ImageLabels]
+"""Labels by acquisition, budget and the image study's seed."""
 
 
 class Source:
@@ -65,9 +68,12 @@ class Source:
             raise InputError(f"{folder}: is no image study")
 
     @property
-    def budget(self) -> int:
-        """Pixels that may be asked of an image."""
-        return int(self.settings["max_pixels"])
+    def budgets(self) -> tuple[int, ...]:
+        """Pixels asked of an image at which pseudo-labels are kept, ascending; the last is the most."""
+        return tuple(sorted({*self.settings.get("keep_at", ()), int(self.settings["max_pixels"])}))
+
+    def _kept_at(self, budget: int) -> int | None:
+        return None if budget == self.budgets[-1] else budget
 
     def seed(self, repeat: int) -> int:
         """Seed of the image study's runs that repeat `repeat` of a data-set study takes: each in turn."""
@@ -77,46 +83,63 @@ class Source:
         """Name of the image study's setting with this acquisition."""
         return f"{self.settings['network']}-{find_acquisition(acquisition).name}"
 
-    def missing(self, acquisitions: Sequence[str], repeats: Collection[int], names: Sequence[str]) -> list[Path]:
+    def missing(
+        self, acquisitions: Sequence[str], repeats: Collection[int], budgets: Sequence[int], names: Sequence[str]
+    ) -> list[Path]:
         """Pseudo-labels that are not there, of those that these repeats of a data-set study take."""
         study = Study(self.folder)
         files = [
-            study.label_map_file(self.setting(acquisition), seed, name)
+            study.label_map_file(self.setting(acquisition), seed, name, self._kept_at(budget))
             for acquisition in acquisitions
             for seed in sorted({self.seed(repeat) for repeat in repeats})
+            for budget in budgets
             for name in names
         ]
         return [file for file in files if not file.exists()]
 
-    def read(self, acquisitions: Sequence[str], repeats: Collection[int], names: Sequence[str]) -> Found:
+    def read(
+        self, acquisitions: Sequence[str], repeats: Collection[int], budgets: Sequence[int], names: Sequence[str]
+    ) -> Found:
         """Read the labels that these repeats of a data-set study take. InputError where an image has no run."""
-        settings = {acquisition: self.setting(acquisition) for acquisition in acquisitions}
-        return read_labels(Study(self.folder), settings, sorted({self.seed(repeat) for repeat in repeats}), names)
+        study = Study(self.folder)
+        found: Found = {}
+        seeds = sorted({self.seed(repeat) for repeat in repeats})
+        for acquisition in acquisitions:
+            for budget in budgets:
+                labels = read_labels(study, self.setting(acquisition), seeds, names, self._kept_at(budget))
+                found |= {(acquisition, budget, seed): of_seed for seed, of_seed in labels.items()}
+        return found
 
 
-def read_labels(study: Study, settings: Mapping[str, str], seeds: Collection[int], names: Sequence[str]) -> Found:
-    """Read what was revealed of images, by acquisition and seed; `settings` names the setting of each acquisition.
+def read_labels(
+    study: Study, setting: str, seeds: Collection[int], names: Sequence[str], kept_at: int | None = None
+) -> dict[int, ImageLabels]:
+    """Read what was revealed of images, by seed, when `kept_at` pixels were asked, or in the end.
 
     Raises InputError where an image has no run.
     """
     curves, _, revealed = study.tables()
+    rounds = curves[
+        (curves["setting"] == setting) & (curves["asked"] <= (math.inf if kept_at is None else kept_at))
+    ]
+    last = rounds.groupby(["seed", "image"])[["asked", "revealed"]].max()
+    told = dict(list(revealed[revealed["setting"] == setting].groupby(["seed", "image"])))
     found = {}
-    for acquisition, setting in settings.items():
-        asked = curves[curves["setting"] == setting].groupby(["seed", "image"])["asked"].max().to_dict()
-        told = dict(list(revealed[revealed["setting"] == setting].groupby(["seed", "image"])))
-        for seed in seeds:
-            if unknown := [name for name in names if (seed, name) not in asked]:
-                raise InputError(f"{study.folder}: has no run of {setting}, seed {seed}, image {unknown[0]}")
-            pixels = {name: _revealed(told.get((seed, name))) for name in names}
-            clicks = {name: int(asked[seed, name]) for name in names}
-            found[acquisition, seed] = ImageLabels(study, setting, seed, pixels, clicks)
+    for seed in seeds:
+        if unknown := [name for name in names if (seed, name) not in last.index]:
+            raise InputError(f"{study.folder}: has no run of {setting}, seed {seed}, image {unknown[0]}")
+        of_seed = last.loc[seed]
+        pixels = {name: _revealed(told.get((seed, name)), int(of_seed["revealed"][name])) for name in names}
+        clicks = {name: int(of_seed["asked"][name]) for name in names}
+        found[seed] = ImageLabels(study, setting, seed, kept_at, pixels, clicks)
     return found
 
 
-def _revealed(rows: pd.DataFrame | None) -> Revealed:
+def _revealed(rows: pd.DataFrame | None, count: int) -> Revealed:
+    """The first `count` of the rows of an image in `revealed.parquet`."""
     if rows is None:  # nothing but void or refusals
         return Revealed(np.empty(0, np.int32), np.empty(0, np.int32), np.empty(0, np.uint8))
-    rows = rows.sort_values("order")
+    rows = rows.sort_values("order")[:count]
     return Revealed(
         rows["row"].to_numpy(np.int32), rows["column"].to_numpy(np.int32), rows["label"].to_numpy(np.uint8)
     )

@@ -11,7 +11,7 @@ from tqdm import tqdm
 from lowpix.data import Dataset
 from lowpix.errors import InputError
 from lowpix.image_study import Options, image_study
-from lowpix.learning.image_labels import Found, Source, options_of, read_labels
+from lowpix.learning.image_labels import Found, ImageLabels, Source, options_of, read_labels
 from lowpix.networks.device import find_device
 from lowpix.record import Study
 from lowpix.reveal.setting import Setting, Unit
@@ -23,7 +23,12 @@ GENERATED = ("scene_size", "scene_classes", "seed")  # what makes a generated sc
 
 
 def labelled(
-    planned: Options, dataset: Dataset, names: Sequence[str], repeats: Collection[int], spare: Path
+    planned: Options,
+    dataset: Dataset,
+    names: Sequence[str],
+    repeats: Collection[int],
+    budgets: Sequence[int],
+    spare: Path,
 ) -> tuple[Source, Found]:
     """The image study in folder `planned.out`, and its labels of these images by `planned.acquisition`.
 
@@ -36,6 +41,7 @@ def labelled(
         dataset: the split that is labelled.
         names: its images.
         repeats: of the data-set study, each of which takes labels of one seed.
+        budgets: pixels asked of an image, of those at which the image study keeps pseudo-labels.
         spare: folder for labels that are made apart.
 
     Raises:
@@ -48,7 +54,7 @@ def labelled(
         if source.settings["stop"] == "target" and len(acquisitions) > 1:
             acquisitions = tuple(name for name in acquisitions if name != EVEN)
         own = Options(**options_of(Options, source.settings))
-        if missing := source.missing(acquisitions, repeats, names):
+        if missing := source.missing(acquisitions, repeats, budgets, names):
             print(f"image study {folder}: lacks {len(missing)} pseudo-label maps: running it for them", flush=True)
             places = ("data_root", "device", "jobs", "out", "limit", "scene_count")
             given = {name: getattr(planned, name) for name in places}
@@ -58,24 +64,27 @@ def labelled(
         print(f"image study {folder}: is not there yet: running it ({wanted})", flush=True)
         image_study(planned)
         source = _source(planned, dataset)
-    if missing := source.missing(acquisitions, repeats, names):
+    if missing := source.missing(acquisitions, repeats, budgets, names):
         raise InputError(
             f"{missing[0]}: is not there, though the study's tables count its run as done: "
             "run that image study into another folder"
         )
-    found = source.read(acquisitions, repeats, names)
+    found = source.read(acquisitions, repeats, budgets, names)
     if acquisitions != planned.acquisition:
-        found |= _evenly_spread(source, found, dataset, planned, Study(spare))
+        for budget in budgets:
+            clicked = [labels for (_, at, _), labels in found.items() if at == budget]
+            spread = _evenly_spread(source, clicked, dataset, planned, Study(spare / str(budget)))
+            found |= {(EVEN, budget, seed): labels for seed, labels in spread.items()}
     return source, found
 
 
-def _evenly_spread(source: Source, found: Found, dataset: Dataset, planned: Options, study: Study) -> Found:
-    """Labels from evenly spread pixels, each image and seed with as many clicks as those that are found."""
+def _evenly_spread(
+    source: Source, clicked: Sequence[ImageLabels], dataset: Dataset, planned: Options, study: Study
+) -> dict[int, ImageLabels]:
+    """Labels from evenly spread pixels by seed, each image with as many clicks as those that are given."""
     own = replace(Options(**options_of(Options, source.settings)), acquisition=(EVEN,), stop="budget")
     (setting,) = own.settings()
-    clicks = {
-        (name, found_labels.seed): n for found_labels in found.values() for name, n in found_labels.asked.items()
-    }
+    clicks = {(name, labels.seed): n for labels in clicked for name, n in labels.asked.items()}
     done = study.finished()
     todo = [unit for unit in clicks if (setting.name, *unit) not in done]
     if todo:
@@ -90,7 +99,7 @@ def _evenly_spread(source: Source, found: Found, dataset: Dataset, planned: Opti
     ):
         pass
     names = sorted({name for name, _ in clicks})
-    return read_labels(study, {EVEN: setting.name}, sorted({seed for _, seed in clicks}), names)
+    return read_labels(study, setting.name, sorted({seed for _, seed in clicks}), names)
 
 
 def _run(dataset: Dataset, setting: Setting, unit: Unit, study: Study, device: torch.device) -> None:

@@ -53,9 +53,9 @@ class Job:
     """Its name in tables and files."""
     kind: str
     """One of SETTINGS."""
+    budget: int | None
+    """Pixels asked of an image, for settings that draw on the image study."""
     seed: int
-    source: int
-    """Which image study, of several."""
     repeat: int
 
 

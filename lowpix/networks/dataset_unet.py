@@ -1,5 +1,7 @@
 """The data set's network, trained from scratch on batches of images: a residual U-Net with batch norm.
 
+Its decoder is light: skips are added, not concatenated, and one convolution follows (LinkNet, arXiv 1707.03718).
+
 Not the per-image network of `unet.py`, which learns from one image and a handful of pixels.
 """
 
@@ -31,9 +33,9 @@ class DatasetUNet(nn.Module):
         widths = [width * min(2**level, 8) for level in range(LEVELS + 1)]
         with torch.device("meta"):  # else torch would draw weights from its global generator
             self.down = nn.ModuleList(Block(a, b) for a, b in zip([3, *widths], widths, strict=False))
-            self.context = nn.Conv2d(widths[-1], widths[-1], 1)
-            self.up = nn.ModuleList(Block(a + b, a) for a, b in pairwise(widths))
-            self.head = nn.Conv2d(width, classes, 1)
+            self.context = Pointwise(widths[-1], widths[-1])
+            self.up = nn.ModuleList(Up(b, a) for a, b in pairwise(widths))
+            self.head = Pointwise(width, classes)
         self.to_empty(device="cpu")
         self._initialise(torch.Generator().manual_seed(seed))
 
@@ -49,8 +51,7 @@ class DatasetUNet(nn.Module):
         hidden = hidden + self.context(hidden.mean((2, 3), keepdim=True)).relu()
         hidden = functional.dropout2d(hidden, DROPPED, self.training)
         for block, skip in zip(reversed(self.up), reversed(skips[:-1]), strict=True):
-            hidden = functional.interpolate(hidden, scale_factor=2, mode="nearest")
-            hidden = block(torch.cat([skip, hidden], 1))
+            hidden = block(hidden, skip)
         logits: torch.Tensor = self.head(hidden)
         return logits[..., :height, :width]
 
@@ -59,7 +60,7 @@ class DatasetUNet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.reset_parameters()
-            elif isinstance(module, nn.Conv2d):
+            elif isinstance(module, nn.Conv2d | Pointwise):
                 nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=draw)
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
@@ -76,9 +77,30 @@ class Block(nn.Module):
         self.first_norm = nn.BatchNorm2d(out)
         self.second = nn.Conv2d(out, out, 3, padding=1, bias=False)
         self.second_norm = nn.BatchNorm2d(out)
-        self.shortcut = nn.Conv2d(channels, out, 1)
+        self.shortcut = Pointwise(channels, out)
 
     def forward(self, inputs: torch.Tensor) -> torch.Tensor:
         hidden = self.first_norm(self.first(inputs)).relu_()
         hidden = self.second_norm(self.second(hidden))
         return functional.relu_(hidden + self.shortcut(inputs))
+
+
+class Up(nn.Module):
+    """Coarse features `(B, in, h, w)` and a skip `(B, out, 2h, 2w)` → `(B, out, 2h, 2w)`."""
+
+    def __init__(self, channels: int, out: int) -> None:
+        super().__init__()
+        self.narrow = Pointwise(channels, out)
+        self.convolution = nn.Conv2d(out, out, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(out)
+
+    def forward(self, coarse: torch.Tensor, skip: torch.Tensor) -> torch.Tensor:
+        hidden = skip + functional.interpolate(self.narrow(coarse), scale_factor=2, mode="nearest")
+        return functional.relu_(self.norm(self.convolution(hidden)))
+
+
+class Pointwise(nn.Linear):
+    """A 1×1 convolution as what it is, a product of matrices: on one CPU thread torch's own takes a slow path."""
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return super().forward(inputs.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)

@@ -1,0 +1,39 @@
+"""What the tests of data-set studies share: a small study on generated scenes, and what to compare of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from lowpix.dataset_study import Options, dataset_study
+from lowpix.record.dataset_tables import DatasetTables
+
+SMALL: dict[str, Any] = {
+    "scene_size": (24, 32),
+    "scene_count": 3,
+    "scene_classes": 4,
+    "budgets": (8,),
+    "epochs": 2,
+    "batch": 2,
+    "width": 4,
+}
+
+
+def study(out: Path, settings: Sequence[str] = ("full", "pseudo"), **options: Any) -> DatasetTables:
+    return dataset_study(Options(**SMALL | {"settings": tuple(settings), "out": out} | options)).tables()
+
+
+def same(one: DatasetTables, other: DatasetTables) -> bool:
+    """Bit for bit in every column but `seconds`."""
+    for a, b in zip(one, other, strict=True):
+        pd.testing.assert_frame_equal(
+            a.drop(columns="seconds", errors="ignore"),
+            b.drop(columns="seconds", errors="ignore"),
+            check_exact=True,
+        )
+    return True
+
+
+def identity(out: Path, pattern: str) -> dict[Path, tuple[int, int]]:
+    return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in out.glob(pattern)}

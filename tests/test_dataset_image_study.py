@@ -1,0 +1,103 @@
+"""The image study that a data-set study draws on: run where it lacks something, read at several budgets."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from dataset_runs import SMALL, identity, study
+
+from lowpix.errors import InputError
+from lowpix.image_study import Options as ImageOptions
+from lowpix.image_study import image_study
+from lowpix.learning.image_labels import Source
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowpix.image_study.write_pictures", lambda *_: None)
+    monkeypatch.setattr("lowpix.dataset_study.write_dataset_pictures", lambda *_: None)
+
+
+def test_an_image_study_is_run_for_the_images_that_it_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "images"
+    study(tmp_path / "a", ["pseudo"], image_study=folder, limit=2)
+    before = identity(folder, "pseudo_labels/*/*/*.png")
+    assert len(before) == 2
+    capsys.readouterr()
+    tables = study(tmp_path / "b", ["pseudo", "pseudo_stratified"], image_study=folder)
+    assert f"image study {folder}: lacks 4 pseudo-label maps: running it for them" in capsys.readouterr().out
+    after = identity(folder, "pseudo_labels/*/*/*.png")
+    assert len(after) == 6
+    assert after.items() >= before.items()
+    assert set(tables.summary["images"]) == {3}
+
+
+def test_budgets_of_one_image_study_stand_side_by_side(tmp_path: Path) -> None:
+    kinds = ["full", "pseudo", "sparse"]
+    tables = study(tmp_path, kinds, budgets=(9, 6))
+    pixels = dict(zip(tables.summary["setting"], tables.summary["pixels_per_image"], strict=True))
+    assert pixels == {"full": 768, "pseudo-6": 6, "pseudo-9": 9, "sparse-6": 6, "sparse-9": 9}
+    # a study of the smaller budget alone knows the same of it
+    images = tmp_path / "image_study"
+    summary = tables.summary.set_index("setting")
+    kept = study(tmp_path / "kept", kinds, budgets=(6,), image_study=images).summary.set_index("setting")
+    for setting in ("pseudo-6", "sparse-6"):
+        compared = kept.columns.difference(["seconds"])
+        pd.testing.assert_series_equal(kept.loc[setting, compared], summary.loc[setting, compared])
+    first = pd.read_csv(images / "summary.csv")["image"][0]
+    for budget in (6, 9):  # labels as they were when so many pixels were asked, with these pixels as told
+        (labels,) = Source(images).read(["margin"], [0], [budget], [first]).values()
+        told = labels.revealed[first]
+        assert len(told.labels) == labels.asked[first] == budget
+        np.testing.assert_array_equal(labels.labels(first)[told.rows, told.columns], told.labels)
+    assert (images / f"pseudo_labels_at/6/mlp-margin/0/{first}.png").exists()
+    extended = study(tmp_path / "kept", ["pseudo"], budgets=(9,), image_study=images).summary
+    assert list(extended["setting"]) == ["full", "pseudo-6", "pseudo-9", "sparse-6"]
+
+
+def test_a_budget_that_was_not_kept_is_refused(tmp_path: Path) -> None:
+    study(tmp_path, ["sparse"], budgets=(6, 9))
+    images = tmp_path / "image_study"
+    with pytest.raises(InputError, match=r"--budgets 7: .* keeps pseudo-labels at 6, 9 pixels"):
+        study(tmp_path / "b", ["pseudo"], budgets=(7,), image_study=images)
+    with pytest.raises(InputError, match=r"--budgets 6: .* keeps confidences at 9 pixels alone"):
+        study(tmp_path / "b", ["pseudo"], budgets=(6,), image_study=images, min_confidence=0.5)
+    with pytest.raises(InputError, match=r"--budgets .*: must be at least 1 each"):
+        study(tmp_path / "b", ["pseudo"], budgets=(0,))
+
+
+def test_an_image_study_of_other_images_is_refused(tmp_path: Path) -> None:
+    study(tmp_path, ["pseudo"])
+    with pytest.raises(InputError, match=r"its scene_size is \[24, 32\], not \[24, 40\]: other images"):
+        study(tmp_path / "b", ["pseudo"], image_study=tmp_path / "image_study", scene_size=(24, 40))
+    with pytest.raises(InputError, match="is no image study"):
+        study(tmp_path / "c", ["pseudo"], image_study=tmp_path)
+
+
+def test_evenly_spread_pixels_are_as_many_where_a_study_stops_at_the_target(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    given = {key: SMALL[key] for key in ("scene_size", "scene_count", "scene_classes")}
+    image_study(ImageOptions(**given, target=0.6, max_pixels=14, pixels_per_round="2", out=folder))
+    chosen = pd.read_parquet(folder / "revealed.parquet").groupby("image").size()
+    assert chosen.nunique() > 1  # else this shows nothing
+    tables = study(tmp_path / "out", ["pseudo", "pseudo_stratified"], image_study=folder, budgets=())
+    assert list(tables.summary["setting"]) == ["pseudo-14", "pseudo_stratified-14"]
+    assert list(tables.summary["clicks"]) == [chosen.sum(), chosen.sum()]
+    runs = [pd.read_parquet(path) for path in (tmp_path / "out" / "stratified").rglob("runs/*/0/*.parquet")]
+    spread = {run["image"].iloc[0]: run["revealed"].max() for run in runs}
+    assert spread == chosen.to_dict()
+    again = identity(tmp_path / "out", "stratified/*/runs/*/*/*.parquet")
+    study(tmp_path / "out", ["pseudo_stratified"], image_study=folder, budgets=(), repeats=2)
+    assert identity(tmp_path / "out", "stratified/*/runs/*/*/*.parquet") == again
+    assert set(pd.read_csv(folder / "summary.csv")["acquisition"]) == {"margin"}
+
+
+def test_labels_that_are_gone_are_named(tmp_path: Path) -> None:
+    study(tmp_path, ["pseudo"])
+    gone = next((tmp_path / "image_study" / "pseudo_labels").rglob("*.png"))
+    gone.unlink()
+    with pytest.raises(InputError, match=rf"{gone.name}: is not there, though the study's tables count its run"):
+        study(tmp_path / "b", ["pseudo"], image_study=tmp_path / "image_study")
