@@ -107,7 +107,7 @@ def test_study_toml_tells_what_was_done(tmp_path: Path) -> None:
 
 def test_pictures_are_drawn(tmp_path: Path) -> None:
     study(tmp_path, repeats=2)
-    for name in ("overview.png", "history.png"):
+    for name in ("overview.png", "history.png", "costs.png"):
         shown = np.array(Image.open(tmp_path / name).convert("L"))
         assert min(shown.shape) > 100
         assert shown.std() > 10  # not blank

@@ -165,6 +165,8 @@ def _row(
         "dataset": material.dataset.name,
         "setting": job.setting,
         "seed": job.seed,
+        "kind": job.kind,
+        "budget": job.budget,
         "network": plan.network,
         "privileged": job.kind.startswith("full_degraded") or find_acquisition(acquisition).privileged,
         "label_seed": None if job.kind == "full" or source is None else source.seed,

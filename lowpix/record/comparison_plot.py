@@ -16,7 +16,7 @@ from lowpix.record.atomic import atomic
 from lowpix.record.comparable import JOIN
 from lowpix.record.comparison import TIED, Comparison
 from lowpix.record.overview import setting_label
-from lowpix.record.plots import COLOURS, ENDS, TICKS, held_accuracy
+from lowpix.record.plots import COLOURS, ENDS, TICKS, held_accuracy, plain_axes
 
 VERDICTS = {"fewer pixels": "#0072B2", "more pixels": "#D55E00", TIED: "#707070"}
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.2)))  # seven colours, once more for further settings
@@ -61,7 +61,7 @@ def draw_accuracies(axes: Axes, comparison: Comparison) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:g} %"))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_minor_locator(NullLocator())
-    _decorate(axes)
+    plain_axes(axes)
     _name_ends(axes, comparison, ends, styles)
 
 
@@ -92,7 +92,7 @@ def draw_differences(axes: Axes, comparison: Comparison) -> None:
     axes.set_xlabel(f"fewer  ←  difference in pixels to {100 * comparison.headline:g} %  →  more")
     level = f"mean over images, {100 * comparison.level:.5g} % intervals"
     axes.set_title(f"In pairs against {labels[comparison.baseline]}:\n{level}", fontsize=11)
-    _decorate(axes)
+    plain_axes(axes)
 
 
 def _headline_pairs(comparison: Comparison) -> pd.DataFrame:
@@ -177,9 +177,3 @@ def _apart(heights: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[
                 placed[below] -= overlap / 2
                 placed[above] += overlap / 2
     return placed
-
-
-def _decorate(axes: Axes) -> None:
-    axes.grid(color="#e4e4e4", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)

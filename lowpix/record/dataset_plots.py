@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from lowpix.data import Dataset, spread
 from lowpix.record.dataset_tables import DatasetStudy, DatasetTables
 from lowpix.record.metrics import accuracy, confusion
-from lowpix.record.plots import COLOURS, class_legend, draw_labels, save_figure
+from lowpix.record.plots import COLOURS, class_legend, draw_labels, plain_axes, save_figure
 from lowpix.record.pseudo_labels import read_label_map
 
 EXAMPLES = 4
@@ -60,13 +60,14 @@ def dataset_overview_picture(
 def write_dataset_pictures(
     study: DatasetStudy, tables: DatasetTables, test: Dataset, names: Sequence[str]
 ) -> None:
-    """Write `history.png`, and `overview.png` of a few test images: truth, full, pseudo."""
+    """Write `history.png`, `costs.png`, and `overview.png` of a few test images: truth, full, pseudo."""
     if not len(tables.summary):
         return
     history_picture(study.folder / "history.png", tables.history)
+    costs_picture(study.folder / "costs.png", tables.summary)
     summary = tables.summary.sort_values("pixels_per_image", kind="stable")
     settings = list(dict.fromkeys(summary["setting"]))
-    pseudo = [name for name in settings if name.split("-")[0] == "pseudo"]
+    pseudo = list(summary["setting"][summary["kind"] == "pseudo"])
     shown = [*(["full"] if "full" in settings else []), *pseudo[-1:]] or settings[:1]
     seed = int(summary["seed"].min())
     examples = []
@@ -78,6 +79,44 @@ def write_dataset_pictures(
             examples.append(TestImage(name, test.image(name), truth, maps))
     if examples:
         dataset_overview_picture(study.folder / "overview.png", examples, test.classes, test.palette)
+
+
+def costs_picture(path: Path, summary: pd.DataFrame) -> None:
+    """Save test mIoU against annotated fraction and hours of annotation, from rows of `summary.csv`."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    fraction, hours = figure.subplots(1, 2, sharey=True)
+    draw_costs(fraction, summary, "annotated_fraction")
+    draw_costs(hours, summary, "hours")
+    fraction.set(ylabel="test mIoU", xlabel="annotated share of the training pixels")
+    hours.set(xlabel="hours of annotation")
+    fraction.legend(fontsize=9, frameon=False)
+    save_figure(figure, path)
+
+
+def draw_costs(axes: Axes, summary: pd.DataFrame, cost: str) -> None:
+    """Draw test mIoU against a column of `summary.csv`: a line per kind of labels, with the range of the seeds."""
+    for index, (kind, runs) in enumerate(summary.groupby("kind", sort=True)):
+        colour = COLOURS[index % len(COLOURS)]
+        points = runs.groupby(cost)["miou"].agg(["mean", "min", "max"])
+        ends = (points["mean"] - points["min"], points["max"] - points["mean"])
+        axes.errorbar(points.index, points["mean"], ends, fmt="o-", color=colour, markersize=4, label=str(kind))
+        if kind == "full":
+            axes.axhline(points["mean"].iloc[0], color=colour, linestyle=":", linewidth=1)
+    axes.set_xscale("log")
+    plain_axes(axes)
+
+
+def draw_classes(axes: Axes, summary: pd.DataFrame, settings: Sequence[str]) -> None:
+    """Draw the IoU of each class on the test split, mean over seeds, as bars of these settings side by side."""
+    columns = [name for name in summary.columns if name.startswith("iou_")]
+    means = summary.groupby("setting")[columns].mean()
+    width = 0.8 / len(settings)
+    for index, setting in enumerate(settings):
+        places = np.arange(len(columns)) + (index - (len(settings) - 1) / 2) * width
+        axes.bar(places, means.loc[setting], width, color=COLOURS[index % len(COLOURS)], label=setting)
+    axes.set_xticks(range(len(columns)), [name.removeprefix("iou_") for name in columns], rotation=30, ha="right")
+    axes.set_ylabel("IoU on the test split")
+    plain_axes(axes)
 
 
 def history_picture(path: Path, history: pd.DataFrame) -> None:
@@ -107,6 +146,4 @@ def draw_history(axes: Axes, history: pd.DataFrame, column: str) -> None:
             if column == "train_miou":
                 axes.plot(run["epoch"], run["validation_miou"], "o", color=colour, markersize=3)
     axes.set_xlabel("epoch")
-    axes.grid(color="#e4e4e4", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain_axes(axes)

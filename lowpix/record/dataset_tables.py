@@ -27,6 +27,8 @@ SUMMARY = {
     "dataset": "str",
     "setting": "str",
     "seed": "int64",
+    "kind": "str",  # of the labels: the setting's name without the budget
+    "budget": "Int64",  # pixels that were asked of an image; empty for true label maps
     "network": "str",
     "privileged": "bool",  # its labels used the truth as no annotator could
     "label_seed": "Int64",  # of the image study's runs that the labels come from; empty for true label maps
@@ -60,6 +62,7 @@ OUTPUTS = (
     "ratios.csv",
     "summary.csv",
     "history.png",
+    "costs.png",
     "overview.png",
     "study.toml",
 )

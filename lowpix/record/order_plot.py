@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from lowpix.record.atomic import atomic
 from lowpix.record.comparison import TIED
+from lowpix.record.plots import plain_axes
 
 VERDICTS = {"higher": "#0072B2", "lower": "#D55E00", TIED: "#707070"}
 QUANTITIES = {"accuracy": "accuracy", "miou": "mIoU"}
@@ -42,6 +43,4 @@ def draw_order(axes: Axes, rows: pd.DataFrame, name: str) -> None:
     axes.set_xlabel(f"lower  ←  difference in {name}, points  →  higher")
     level, images = 100 * rows["level"].iloc[0], rows["images"].max()
     axes.set_title(f"{name}, mean over {images} images, {level:.4g} % intervals", fontsize=10)
-    axes.grid(color="#e4e4e4", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
+    plain_axes(axes)

@@ -202,6 +202,11 @@ def _decorate(axes: Axes, ylabel: str, title: str) -> None:
     axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda pixels, _: f"{pixels:,.0f}"))
     axes.xaxis.set_minor_locator(NullLocator())
+    plain_axes(axes)
+
+
+def plain_axes(axes: Axes) -> None:
+    """A pale grid behind what is drawn, and no frame above or to the right."""
     axes.grid(color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
