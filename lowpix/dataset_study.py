@@ -70,10 +70,10 @@ class Options:
     weigh_by_confidence: bool = False
     """A pixel with a pseudo-label weighs its confidence in the loss; a revealed one 1."""
     minutes_per_map: float = 60.0
-    """To draw a full label map. 60 is what Richter et al. (Playing for Data, 2016) give for CamVid; for
-    Cityscapes it is 90 (Cordts et al., 2016). The lower, the more maps few_full gets."""
+    """To draw a full label map. 60 is what is reported of CamVid (as cited in arXiv 1807.06056); more than 90 of
+    Cityscapes (arXiv 1604.01685). The lower, the more maps few_full gets."""
     seconds_per_click: float = 1.0
-    """To label a pixel. Bearman et al. (What's the Point, 2016) measured 2.4 s for the first point of a class in
+    """To label a pixel. Bearman et al. (arXiv 1506.02106) measured 2.4 s for the first point of a class in
     an image and 0.9 s for each further one."""
     network: str = "unet"
     """unet (ours, from scratch), or hf:<folder or model id>, a segmentation model of transformers."""
