@@ -1,84 +1,31 @@
-"""Ask, tell, fit, predict, undo: one image's session, and many of them together."""
+"""Ask, tell, fit, predict: one image's session, and many of them together."""
 
 import re
-from functools import cache
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from numpy.typing import NDArray
+from session_samples import (
+    ASKABLE,
+    CLASSES,
+    SHAPE,
+    TRUTH,
+    assert_same_bits,
+    every_acquisition,
+    every_network,
+    image,
+    play,
+    right,
+    shared_inputs,
+    start,
+    weights,
+)
 
 from lowpix.errors import InputError
-from lowpix.networks import find_network
 from lowpix.reveal.acquisition import ACQUISITIONS
 from lowpix.reveal.oracle import UNSURE, VOID
-from lowpix.reveal.session import ImageSession, Prediction, Selection, fit
-
-SHAPE, CLASSES = (24, 32), 3
-TRUTH = (np.add.outer(np.arange(24) // 8, np.arange(32) // 11) % CLASSES).astype(np.uint8)
-ASKABLE = np.ones(SHAPE, bool)
-ASKABLE[:3, :5] = False
-
-
-@cache
-def image() -> NDArray[np.uint8]:
-    colours = np.array([(200, 60, 40), (60, 180, 70), (40, 60, 210)])
-    noise = np.random.default_rng(0).normal(0, 20, (*SHAPE, 3))
-    return np.clip(colours[TRUTH] + noise, 0, 255).astype(np.uint8)
-
-
-@cache
-def shared_inputs(network: str) -> torch.Tensor:
-    return find_network(network).inputs(image(), torch.device("cpu"))
-
-
-def start(acquisition: str = "margin", network: str = "mlp", **options: Any) -> ImageSession:
-    options = {"truth": TRUTH if acquisition == "error_depth" else None, "members": 2, "seed": 3} | options
-    return ImageSession(
-        image(),
-        ASKABLE,
-        CLASSES,
-        network=network,
-        acquisition=acquisition,
-        inputs=shared_inputs(network),
-        **options,
-    )
-
-
-def right(question: NDArray[np.int64]) -> NDArray[np.uint8]:
-    return TRUTH[tuple(question.T)]
-
-
-def play(session: ImageSession, counts: list[int]) -> Prediction:
-    """A round per count, with right answers."""
-    for count in counts:
-        question = session.ask(count)
-        session.tell(question, right(question))
-        fit([session])
-        prediction = session.predict()
-    return prediction
-
-
-def weights(session: ImageSession) -> list[torch.Tensor]:
-    learner = session.learner
-    return [learner.flat, learner.first, learner.second]
-
-
-def assert_same_bits(session: ImageSession, other: ImageSession) -> None:
-    assert (session.pixels, session.answers) == (other.pixels, other.answers)
-    assert session.learner.step == other.learner.step
-    assert all(torch.equal(a, b) for a, b in zip(weights(session), weights(other), strict=True))
-    a, b = session.predict(), other.predict()
-    np.testing.assert_array_equal(a.labels, b.labels)
-    np.testing.assert_array_equal(a.confidence, b.confidence)
-    np.testing.assert_array_equal(session.ask(9), other.ask(9))
-
-
-every_acquisition = pytest.mark.parametrize("acquisition", ACQUISITIONS)
-every_network = pytest.mark.parametrize("network", ["mlp", pytest.param("unet", marks=pytest.mark.slow)])
+from lowpix.reveal.session import ImageSession, Selection, fit
 
 
 @every_acquisition
@@ -378,105 +325,6 @@ def test_fit_of_many_is_fit_of_each(network: str) -> None:
 
 def test_fit_takes_no_sessions() -> None:
     fit([])
-
-
-@every_network
-def test_undo_with_history_is_never_having_told(network: str) -> None:
-    session, never = start(network=network, history=2), start(network=network)
-    play(session, [5, 2, 3])
-    play(never, [5, 2])
-    session.undo(3)
-    assert_same_bits(session, never)
-    for each in (session, never):  # and so it stays
-        play(each, [1, 4])
-    assert_same_bits(session, never)
-
-
-def test_undo_beyond_its_history_trains_afresh() -> None:
-    session, never = start(history=1), start()
-    play(session, [5, 2, 3])
-    session.undo(3)  # the one fit that was kept had seen what is undone
-    assert (session.asked, session.learner.step) == (7, 0)
-    for pixel in session.pixels:
-        question = np.array([divmod(pixel, SHAPE[1])])
-        never.tell(question, right(question))
-    fit([session, never])
-    assert_same_bits(session, never)
-
-
-def test_undo_over_several_fits_and_back_again() -> None:
-    session, never = start(history=8), start(history=8)
-    play(never, [5, 1])
-    play(session, [5, 1, 1, 1, 2])
-    session.undo(1)  # splits a round: the fit that saw all of it is gone, the one before stays
-    assert session.asked == 9
-    session.undo(3)
-    assert_same_bits(session, never)
-
-
-def test_undo_without_history_trains_afresh() -> None:
-    session, never = start(), start()
-    play(session, [5, 2])
-    session.undo(2)
-    assert session.learner.step == 0
-    question = never.ask(5)
-    never.tell(question, right(question))
-    fit([never])
-    fit([session])
-    assert_same_bits(session, never)
-
-
-@pytest.mark.parametrize("history", [0, 3])
-def test_undo_of_what_no_fit_has_seen_leaves_the_networks(history: int) -> None:
-    session, never = start(history=history), start(history=history)
-    play(session, [5, 2])
-    play(never, [5, 2])
-    question = session.ask(3)
-    session.tell(question, right(question))
-    session.undo(2)
-    session.undo()
-    session.undo(0)
-    assert_same_bits(session, never)
-
-
-def test_undo_of_everything_is_the_beginning() -> None:
-    session = start(history=3)
-    play(session, [5, 2])
-    session.undo(100)
-    assert session.asked == session.revealed == 0
-    fresh = start()
-    assert all(torch.equal(a, b) for a, b in zip(weights(session), weights(fresh), strict=True))
-    session.undo()
-    assert session.asked == 0
-
-
-def test_an_undone_pixel_may_be_asked_and_told_again() -> None:
-    session = start()
-    question = session.ask(5)
-    session.tell(question, right(question))
-    session.undo()
-    assert session.asked == 4
-    assert len(session.ask(10_000)) == ASKABLE.sum() - 4
-    session.tell(question[4:], np.array([VOID], np.uint8))
-    assert session.answers[-1] == VOID
-
-
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.one_of(st.integers(1, 6), st.integers(-4, -1)), max_size=12))
-def test_the_log_is_what_was_told_less_what_was_undone(moves: list[int]) -> None:
-    session, log = start(), []
-    for move in moves:
-        if move > 0:
-            question = session.ask(move)
-            session.tell(question, right(question))
-            log += (question[:, 0] * SHAPE[1] + question[:, 1]).tolist()
-        else:
-            session.undo(-move)
-            log = log[:move]
-    assert session.pixels == log
-    assert session.answers == TRUTH.ravel()[log].tolist()
-    left = set(map(tuple, session.ask(10_000).tolist()))
-    assert left == {tuple(pixel) for pixel in np.argwhere(ASKABLE)} - {divmod(pixel, SHAPE[1]) for pixel in log}
 
 
 def test_two_classes_are_asked_alike_by_entropy_least_confidence_and_margin() -> None:
