@@ -126,6 +126,21 @@ def test_without_options_a_sample_is_the_image() -> None:
     assert (sample.weights == 1).all()
 
 
+@pytest.mark.parametrize("zoom", [0.5, 1, 2])
+def test_sparse_labels_teach_as_much_at_every_zoom_as_dense_ones(zoom: float) -> None:
+    draw = np.random.default_rng(0)
+    labels = np.where(draw.random((60, 80)) < 0.004, 1, IGNORE).astype(np.uint8)
+    augmentation = Augmentation((24, 32), scale=0.5, zoom=(zoom, zoom))
+    image = np.zeros((60, 80, 3), np.uint8)
+    if zoom == 0.5:  # a window that is no larger than the image
+        augmentation = Augmentation((15, 20), scale=0.5, zoom=(zoom, zoom))
+    samples = [augmentation(image, labels, None, True, draw) for _ in range(600)]
+    taught = np.mean([float(sample.weights[sample.labels != IGNORE].sum()) for sample in samples])
+    dense = augmentation.crop[0] * augmentation.crop[1]
+    # per labelled pixel of the image, half the resolution: one in four pixels of the image has a place of its own
+    assert taught / dense == pytest.approx(4 * (labels == 1).mean(), rel=0.1)
+
+
 @pytest.mark.parametrize("size", [(10, 15), (20, 30), (33, 47)])
 def test_sparse_labels_survive_resizing(size: tuple[int, int]) -> None:
     draw = np.random.default_rng(0)

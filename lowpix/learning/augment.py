@@ -56,7 +56,8 @@ class Augmentation:
     ) -> Sample:
         """Draw a sample from an image (H, W, 3), its labels (H, W), and the weights of its pixels, 1 if None.
 
-        Where the window is larger than the image, it shows grey without labels beyond the borders.
+        Where the window is larger than the image, it shows grey without labels beyond the borders. A `sparse`
+        label weighs the square of the zoom, as dense ones do together, lest it teach mostly from afar.
         """
         factor = self.scale * math.exp(draw.uniform(*np.log(self.zoom)))
         window = tuple(max(1, round(side / factor)) for side in self.crop)
@@ -68,7 +69,8 @@ class Augmentation:
         seen = torch.from_numpy(_cut(image, corner, window, GREY).astype(np.float32)).permute(2, 0, 1)
         picture = resize_image(seen, self.crop)
         target = resize_labels(_cut(labels, corner, window, IGNORE), self.crop, sparse)
-        weight = np.ones(self.crop, np.float32)
+        # dense labels of a part of the image fill zoom² as many pixels of the window; a sparse one is always one
+        weight = np.full(self.crop, (factor / self.scale) ** 2 if sparse else 1, np.float32)
         if weights is not None:
             weight = nearest(_cut(weights, corner, window, 0), self.crop)
         if self.flip and draw.random() < 0.5:
