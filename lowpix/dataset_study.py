@@ -11,8 +11,7 @@ from lowpix.data import Dataset, open_dataset
 from lowpix.errors import InputError, choose
 from lowpix.image_study import Options as ImageOptions
 from lowpix.learning.augment import Augmentation
-from lowpix.learning.image_labels import Source
-from lowpix.learning.labelling import labelled
+from lowpix.learning.labelling import labelled, open_source
 from lowpix.learning.labels import DEFAULT, GROUPS, SETTINGS, Material
 from lowpix.learning.run import Costs, Job, Plan
 from lowpix.learning.segmenter import build
@@ -20,7 +19,7 @@ from lowpix.learning.splits import Splits, open_splits
 from lowpix.learning.training import Recipe
 from lowpix.learning.work import run_jobs
 from lowpix.networks.device import find_device
-from lowpix.record import as_text, open_study, read_settings
+from lowpix.record import as_text, open_study
 from lowpix.record.dataset_plots import write_dataset_pictures
 from lowpix.record.dataset_tables import OUTPUTS, DatasetStudy, dataset_overview
 from lowpix.reveal.acquisition import find_acquisition
@@ -182,8 +181,7 @@ def dataset_study(options: Options) -> DatasetStudy:
     out = options.out or Path("results") / f"{dataset.name}_dataset"
     crop = options.crop or splits.median_size(options.scale)
     folder = options.image_study or out / "image_study"
-    budgets = _budgets(options, folder)
-    _require_no_other_study(out)
+    budgets = _budgets(options, folder, dataset)
     resolved = {key: value for key, value in asdict(options).items() if key not in PLACE}
     if options.dataset != "scenes":
         resolved = {key: value for key, value in resolved.items() if not key.startswith("scene_")}
@@ -196,7 +194,8 @@ def dataset_study(options: Options) -> DatasetStudy:
         out, resolved, extendable=EXTENDABLE, outputs=OUTPUTS, fresh=options.fresh, device=str(device)
     )  # from here on the folder is this study's
     study = DatasetStudy(out)
-    jobs = [job for job in _jobs(options, budgets) if (job.setting, job.seed) not in study.finished()]
+    finished = study.finished()
+    jobs = [job for job in _jobs(options, budgets) if (job.setting, job.seed) not in finished]
     try:
         materials = _materials(options, splits, folder, jobs, out)
         plan = Plan(
@@ -249,7 +248,9 @@ def _materials(
     acquisitions = tuple(dict.fromkeys([options.acquisition, *evenly]))
     budgets, repeats = sorted(set(clicked.values())), {job.repeat for job in clicked}
     planned = _planned(options, folder, acquisitions)
-    source, found = labelled(planned, splits.train, splits.names, repeats, budgets, out / "stratified")
+    confidence = options.weigh_by_confidence or options.min_confidence > 0
+    spare = out / "stratified"
+    source, found = labelled(planned, splits.train, splits.names, repeats, budgets, spare, confidence)
     for job, budget in clicked.items():
         seed = source.seed(job.repeat)
         materials[job] = replace(
@@ -280,6 +281,7 @@ def _planned(options: Options, folder: Path, acquisitions: tuple[str, ...]) -> I
         keep_at=budgets[:-1],
         first_pixels=min(ImageOptions.first_pixels, budgets[0]),
         seed=options.seed,
+        repeats=options.repeats if options.image_study is None else 1,  # seeds of others' studies are theirs
         jobs=options.jobs,
         device=options.device,
         out=folder,
@@ -298,27 +300,19 @@ def _open(options: Options, split: str | None) -> Dataset:
     )
 
 
-def _budgets(options: Options, folder: Path) -> tuple[int, ...]:
+def _budgets(options: Options, folder: Path, dataset: Dataset) -> tuple[int, ...]:
     """Pixels an image, each once; InputError for one at which the image study keeps nothing."""
     given = tuple(dict.fromkeys(options.budgets))
     if not (folder / "study.toml").exists():
         return given or (PLANNED,)
-    kept = Source(folder).budgets
+    kept = open_source(_planned(options, folder, (options.acquisition,)), dataset).budgets
     for budget in given:
         if budget not in kept:
-            numbers = ", ".join(map(str, kept))
             raise InputError(
-                f"--budgets {budget}: {folder} keeps pseudo-labels at {numbers} pixels (its --keep-at)"
+                f"--budgets {budget}: {folder} keeps pseudo-labels at {', '.join(map(str, kept))} pixels "
+                "(its --keep-at): name another --image-study"
             )
-        if budget != kept[-1] and (options.min_confidence or options.weigh_by_confidence):
-            raise InputError(f"--budgets {budget}: {folder} keeps confidences at {kept[-1]} pixels alone")
     return given or kept[-1:]
-
-
-def _require_no_other_study(folder: Path) -> None:
-    record = folder / "study.toml"
-    if record.exists() and "budgets" not in read_settings(record):
-        raise InputError(f"{folder}: holds another kind of study: name another --out")
 
 
 def command(arguments: Sequence[str]) -> None:

@@ -72,7 +72,7 @@ class Options:
     max_pixels: int = 1000
     """Budget: at most so many pixels are asked of an image."""
     keep_at: tuple[int, ...] = ()
-    """Keep the pseudo-labels of the last round with no more pixels asked than each of these, too."""
+    """Keep the pseudo-labels at these smaller budgets, too: a round ends at each of them."""
     ask_void: bool = False
     """Void pixels may be asked, at the cost of a click; else they never are, as if known beforehand."""
     pixels_per_round: str = "default"
@@ -148,13 +148,12 @@ class Options:
                 samples=self.mc_samples,
                 acquisition=acquisition,
                 selection=Selection(self.spacing, self.percent),
-                schedule=Schedule(self.first_pixels, self.pixels_per_round, self.max_pixels),
+                schedule=Schedule(self.first_pixels, self.pixels_per_round, self.max_pixels, self.keep_at),
                 target=self.target,
                 stop=self.stop,
                 ask_void=self.ask_void,
                 oracle_noise=self.oracle_noise,
                 oracle_refusal=self.oracle_refusal,
-                keep_at=self.keep_at,
             )
             for acquisition in dict.fromkeys(self.acquisition)
         ]

@@ -1,26 +1,30 @@
 """python -m lowpix.predict: label new images with a network that a data-set study has trained."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
+from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lowpix.command import main, parse
 from lowpix.data import open_dataset
 from lowpix.errors import InputError
 from lowpix.learning.evaluation import label_image
-from lowpix.learning.segmenter import load_model
+from lowpix.learning.segmenter import Model, load_model
 from lowpix.networks.device import find_device
 from lowpix.record import write_label_map
 from lowpix.record.atomic import atomic
 from lowpix.reveal.study import one_thread
 
 MARK = "model.sha256"
-"""In the folder of labels: which model they are by."""
+"""In the folder of labels: which model they are by, at which scale."""
+FAR = 2  # times as long and wide as the training images, from which on the scale is worth a word
 
 
 @dataclass(frozen=True)
@@ -33,6 +37,11 @@ class Options:
     """A trained network: models/<setting>/<seed>.safetensors of a data-set study."""
     out: Path = Path("labels")
     """Folder for the label maps. Those that are there already by the same model are kept."""
+    split: str | None = None
+    """Part of a folder data set that has several; else train."""
+    scale: float | None = None
+    """The network sees images resized by so much; else as in training. Of photographs that show things much larger
+    than the training images did, try the number that the program names."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
     fresh: bool = False
@@ -47,18 +56,18 @@ def predict(options: Options) -> int:
     Raises:
         InputError: no such model or folder, labels by another model, or images that cannot be read, at the end.
     """
+    if options.scale is not None and options.scale <= 0:
+        raise InputError(f"--scale {options.scale}: must be above 0")
     device = find_device(options.device)
     model = load_model(options.model)
-    network = model.network.to(device)
-    photos = open_dataset("folder", options.photos)
-    _require_same_model(options)
+    network, scale = model.network.to(device), options.scale or model.scale
+    photos = open_dataset("folder", options.photos, options.split)
     files = {name: options.out / f"{name}.png" for name in photos.images}
-    same = [name for name in files if photos.image_file(name) == files[name]]
-    if same:
-        raise InputError(
-            f"--out {options.out}: would overwrite the photograph {files[same[0]]}: name another folder"
-        )
-    todo = [name for name, file in files.items() if options.fresh or not file.exists()]
+    for name, file in files.items():
+        if file in (photos.image_file(name), photos.label_file(name)):
+            raise InputError(f"--out {options.out}: would overwrite {file}: name another folder")
+    _require_same_model(options, scale, list(files.values()))
+    todo = [name for name, file in files.items() if not file.exists()]
     print(f"{len(files)} images, {len(todo)} of them to label: {', '.join(model.classes)}", flush=True)
     faults = []
     with one_thread():
@@ -68,25 +77,45 @@ def predict(options: Options) -> int:
             except InputError as fault:
                 faults.append(str(fault))
                 continue
-            write_label_map(files[name], label_image(network, image, model.scale, device), model.palette)
+            if name == todo[0]:
+                _hint(image, scale, model)
+            write_label_map(files[name], label_image(network, image, scale, device), model.palette)
     if faults:
         others = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise InputError(f"{faults[0]}{others}; the other {len(files) - len(faults)} images are labelled")
     return len(todo)
 
 
-def _require_same_model(options: Options) -> None:
+def _require_same_model(options: Options, scale: float, files: Sequence[Path]) -> None:
     """Mark the folder of labels as this model's, or refuse one that is another's."""
-    mark, digest = options.out / MARK, hashlib.sha256(options.model.read_bytes()).hexdigest()
-    if mark.exists() and not options.fresh and mark.read_text(encoding="utf-8").strip() != digest:
+    mark = options.out / MARK
+    made = f"{hashlib.sha256(options.model.read_bytes()).hexdigest()} scale {scale:g}"
+    there = [file for file in files if file.exists()]
+    if not options.fresh and there and not mark.exists():
+        raise InputError(f"--out {options.out}: holds {there[0].name}, not by this program: name another folder")
+    if not options.fresh and mark.exists() and mark.read_text(encoding="utf-8").strip() != made:
         raise InputError(
             f"--out {options.out}: holds labels by another model: name another folder, or --fresh labels all again"
         )
     try:
+        if options.fresh:  # before the mark: stopped in between, there are no labels that it is not true of
+            for file in there:
+                file.unlink()
         with atomic(mark) as temporary:
-            temporary.write_text(f"{digest}\n", encoding="utf-8")
+            temporary.write_text(f"{made}\n", encoding="utf-8")
     except OSError as fault:
         raise InputError(f"--out {options.out}: cannot be written to ({fault.strerror})") from None
+
+
+def _hint(image: NDArray[np.uint8], scale: float, model: Model) -> None:
+    """Tell of photographs that are much larger or smaller than what the model was trained on."""
+    times = math.sqrt(image[..., 0].size / math.prod(model.size)) * scale / model.scale
+    if not 1 / FAR < times < FAR:
+        sides = " and ".join(f"{height}×{width}" for height, width in (image.shape[:2], model.size))
+        fitting = scale / times
+        print(
+            f"photographs and training images have {sides} pixels: if they show alike, --scale {fitting:.2g} fits"
+        )
 
 
 def command(arguments: Sequence[str]) -> None:

@@ -5,8 +5,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from data_samples import write, write_folder
 from dataset_runs import SMALL, identity, study
+from PIL import Image
 
+from lowpix.dataset_study import Options, dataset_study
 from lowpix.errors import InputError
 from lowpix.image_study import Options as ImageOptions
 from lowpix.image_study import image_study
@@ -63,8 +66,13 @@ def test_a_budget_that_was_not_kept_is_refused(tmp_path: Path) -> None:
     images = tmp_path / "image_study"
     with pytest.raises(InputError, match=r"--budgets 7: .* keeps pseudo-labels at 6, 9 pixels"):
         study(tmp_path / "b", ["pseudo"], budgets=(7,), image_study=images)
-    with pytest.raises(InputError, match=r"--budgets 6: .* keeps confidences at 9 pixels alone"):
-        study(tmp_path / "b", ["pseudo"], budgets=(6,), image_study=images, min_confidence=0.5)
+    plain = study(tmp_path / "b", ["pseudo"], budgets=(6,), image_study=images)
+    sure = study(tmp_path / "c", ["pseudo"], budgets=(6,), image_study=images, weigh_by_confidence=True)
+    assert (sure.history["loss"] != plain.history["loss"]).any()  # confidences are kept, too
+    next((images / "confidence_at/6").rglob("*.png")).unlink()
+    with pytest.raises(InputError, match=r"confidence_at/6/.*\.png: is not there"):
+        study(tmp_path / "d", ["full", "pseudo"], budgets=(6,), image_study=images, min_confidence=0.5)
+    assert not list((tmp_path / "d").rglob("runs/*/*.json"))  # before anything is trained
     with pytest.raises(InputError, match=r"--budgets .*: must be at least 1 each"):
         study(tmp_path / "b", ["pseudo"], budgets=(0,))
 
@@ -77,6 +85,41 @@ def test_an_image_study_of_other_images_is_refused(tmp_path: Path) -> None:
         study(tmp_path / "c", ["pseudo"], image_study=tmp_path)
 
 
+def test_an_image_study_of_other_data_under_the_same_name_is_refused(tmp_path: Path) -> None:
+    def folder(root: Path, names: tuple[str, ...], mirror: bool) -> Path:
+        for split in ("train", "test"):
+            write_folder(root, names, split)
+            for file in (root / split / "labels").glob("*.png") if mirror else ():
+                with Image.open(file) as picture:
+                    write(file, 1 - np.minimum(np.asarray(picture), 1))
+        return root
+
+    given = {"settings": ("pseudo",), "budgets": (6,), "epochs": 1, "batch": 2, "width": 4, "crop": (16, 16)}
+
+    def studied(out: str, root: Path, image_study: Path | None) -> None:
+        dataset_study(Options("folder", root, image_study=image_study, out=tmp_path / out, **given))  # type: ignore[arg-type]
+
+    studied("out", folder(tmp_path / "data", ("a", "b"), False), None)
+    images = tmp_path / "out" / "image_study"
+    before = identity(images, "**/*.png")
+    with pytest.raises(InputError, match=r"pixels of [ab] have other labels here: is --data-root the same data"):
+        studied("other", folder(tmp_path / "mirrored", ("a", "b"), True), images)
+    with pytest.raises(InputError, match="none of its images is here"):
+        studied("third", folder(tmp_path / "names", ("c", "d"), False), images)
+    assert identity(images, "**/*.png") == before
+    assert not (tmp_path / "other").exists()
+
+
+def test_an_acquisition_of_ones_own_is_named_in_the_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own_score.py").write_text("def score(p):\n    return -p.mean(0).amax(-1)\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    tables = study(tmp_path / "out", ["pseudo"], acquisition="own_score:score")
+    assert list(tables.summary["privileged"]) == [False]
+    assert (tmp_path / "out/image_study/pseudo_labels/mlp-own_score.score").is_dir()
+
+
 def test_evenly_spread_pixels_are_as_many_where_a_study_stops_at_the_target(tmp_path: Path) -> None:
     folder = tmp_path / "images"
     given = {key: SMALL[key] for key in ("scene_size", "scene_count", "scene_classes")}
@@ -85,6 +128,7 @@ def test_evenly_spread_pixels_are_as_many_where_a_study_stops_at_the_target(tmp_
     assert chosen.nunique() > 1  # else this shows nothing
     tables = study(tmp_path / "out", ["pseudo", "pseudo_stratified"], image_study=folder, budgets=())
     assert list(tables.summary["setting"]) == ["pseudo-14", "pseudo_stratified-14"]
+    assert tables.summary["privileged"].all()  # the truth had a say in how many pixels there are
     assert list(tables.summary["clicks"]) == [chosen.sum(), chosen.sum()]
     runs = [pd.read_parquet(path) for path in (tmp_path / "out" / "stratified").rglob("runs/*/0/*.parquet")]
     spread = {run["image"].iloc[0]: run["revealed"].max() for run in runs}

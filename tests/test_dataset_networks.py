@@ -111,7 +111,7 @@ def test_a_model_comes_back_from_its_file(kind: str, tmp_path: Path, request: py
     network(torch.rand(2, 3, 32, 32) * 255)  # moves the running statistics, which must come back as well
     palette = np.array([[1, 2, 3], [4, 5, 6], [7, 8, 9]], np.uint8)
     file = tmp_path / "models" / "0.safetensors"
-    save_model(file, Model(network, ("a", "b", "c"), palette, 0.5), {"setting": "pseudo"})
+    save_model(file, Model(network, ("a", "b", "c"), palette, 0.5, (24, 32)), {"setting": "pseudo"})
     model = load_model(file)
     assert (model.classes, model.scale) == (("a", "b", "c"), 0.5)
     np.testing.assert_array_equal(model.palette, palette)

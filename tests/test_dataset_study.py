@@ -117,13 +117,14 @@ def test_ratios_are_those_of_a_paired_t_test() -> None:
     draw = np.random.default_rng(0)
     scores = {"full": draw.uniform(0.5, 0.6, 5), "pseudo": draw.uniform(0.48, 0.6, 5), "sparse": draw.random(5)}
     rows = [
-        {"setting": setting, "seed": seed, "miou": value}
+        {"setting": setting, "seed": seed, "miou": value, "label_seed": seed // 2}
         for setting, values in scores.items()
         for seed, value in enumerate(values)
         if (setting, seed) != ("sparse", 3)  # a seed without a pair
     ]
     found = ratios(pd.DataFrame(rows)).set_index("setting")
     assert list(found["pairs"]) == [5, 4]
+    assert list(found["label_seeds"]) == [3, 3]
     for setting, seeds in (("pseudo", [0, 1, 2, 3, 4]), ("sparse", [0, 1, 2, 4])):
         result = stats.ttest_rel(np.log(scores[setting][seeds]), np.log(scores["full"][seeds]))
         low, high = np.exp(result.confidence_interval(0.95))
@@ -247,6 +248,10 @@ def test_choosing_on_validation_maps_is_charged(tmp_path: Path) -> None:
     assert hours["full"] == pytest.approx(3 + 3)
     assert hours["sparse-8"] == pytest.approx(24 / 3600 + 3)
     assert history["validation_miou"].between(0, 1).all()
+    shares = dict(zip(summary["setting"], summary["annotated_fraction"], strict=True))
+    assert shares == pytest.approx({"full": 2, "sparse-8": 8 / 768 + 1})
+    with pytest.raises(InputError, match="--validation-split test: must be a split of its own"):
+        study(tmp_path / "b", ["full"], select="validation", validation_split="test")
 
 
 def test_half_resolution_is_judged_on_the_original_maps(tmp_path: Path) -> None:

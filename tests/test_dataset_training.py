@@ -128,17 +128,16 @@ def test_without_options_a_sample_is_the_image() -> None:
 
 @pytest.mark.parametrize("zoom", [0.5, 1, 2])
 def test_sparse_labels_teach_as_much_at_every_zoom_as_dense_ones(zoom: float) -> None:
-    draw = np.random.default_rng(0)
-    labels = np.where(draw.random((60, 80)) < 0.004, 1, IGNORE).astype(np.uint8)
-    augmentation = Augmentation((24, 32), scale=0.5, zoom=(zoom, zoom))
-    image = np.zeros((60, 80, 3), np.uint8)
-    if zoom == 0.5:  # a window that is no larger than the image
-        augmentation = Augmentation((15, 20), scale=0.5, zoom=(zoom, zoom))
-    samples = [augmentation(image, labels, None, True, draw) for _ in range(600)]
-    taught = np.mean([float(sample.weights[sample.labels != IGNORE].sum()) for sample in samples])
-    dense = augmentation.crop[0] * augmentation.crop[1]
-    # per labelled pixel of the image, half the resolution: one in four pixels of the image has a place of its own
-    assert taught / dense == pytest.approx(4 * (labels == 1).mean(), rel=0.1)
+    draw, image, share = np.random.default_rng(0), np.zeros((60, 80, 3), np.uint8), 0.01
+    size = (15, 20) if zoom == 0.5 else (24, 32)  # a window that is no larger than the image
+    augmentation = Augmentation(size, scale=0.5, zoom=(zoom, zoom))
+    taught = []
+    for _ in range(1000):
+        labels = np.where(draw.random((60, 80)) < share, 1, IGNORE).astype(np.uint8)
+        sample = augmentation(image, labels, None, True, draw)
+        taught.append(float(sample.weights[sample.labels != IGNORE].sum()) / np.prod(size))
+    # at half the resolution a pixel of the window stands for four; fewer where two labels go to one place
+    assert np.mean(taught) == pytest.approx(4 * share, rel=0.1)
 
 
 @pytest.mark.parametrize("size", [(10, 15), (20, 30), (33, 47)])

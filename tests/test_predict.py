@@ -32,7 +32,7 @@ def photos(tmp_path: Path) -> Path:
 
 
 def trained(path: Path, seed: int) -> Path:
-    save_model(path, Model(build("unet", 3, 4, True, seed), ("a", "b", "c"), PALETTE, 0.5))
+    save_model(path, Model(build("unet", 3, 4, True, seed), ("a", "b", "c"), PALETTE, 0.5, (24, 32)))
     return path
 
 
@@ -85,7 +85,7 @@ def test_a_broken_photograph_does_not_stop_the_others(model: Path, photos: Path,
 
 
 def test_photographs_are_never_overwritten(model: Path, photos: Path) -> None:
-    with pytest.raises(InputError, match=r"would overwrite the photograph .*house\.png: name another folder"):
+    with pytest.raises(InputError, match=r"would overwrite .*house\.png: name another folder"):
         predict(Options(photos, model, photos))
 
 
@@ -97,3 +97,50 @@ def test_what_is_missing_is_named(what: str, model: Path, photos: Path, tmp_path
     with pytest.raises(InputError, match="none" if what != "empty" else "empty: holds no image"):
         predict(options)
     assert not (tmp_path / "labels").exists()
+
+
+def test_labels_by_hand_are_never_overwritten(model: Path, tmp_path: Path) -> None:
+    write(tmp_path / "own/images/a.png", np.zeros((20, 30, 3)))
+    write(tmp_path / "own/labels/a.png", np.ones((20, 30)))
+    (tmp_path / "own/classes.json").write_text('{"classes": ["a", "b"], "ignore_index": null}', encoding="utf-8")
+    before = (tmp_path / "own/labels/a.png").read_bytes()
+    for options in ({}, {"fresh": True}):
+        with pytest.raises(InputError, match=r"would overwrite .*a\.png: name another folder"):
+            predict(Options(tmp_path / "own", model, tmp_path / "own/labels", **options))
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "labels/a.png").write_bytes(before)
+    with pytest.raises(InputError, match=r"holds a\.png, not by this program: name another folder"):
+        predict(Options(tmp_path / "own", model, tmp_path / "labels"))
+    assert (tmp_path / "own/labels/a.png").read_bytes() == before == (tmp_path / "labels/a.png").read_bytes()
+
+
+def test_stopped_while_labelling_afresh_no_label_is_said_to_be_by_the_new_model(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "labels"
+    predict(Options(photos, model, out))
+    other = trained(tmp_path / "other.safetensors", seed=1)
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lowpix.predict.label_image", stop)
+        with pytest.raises(KeyboardInterrupt):
+            predict(Options(photos, other, out, fresh=True))
+    assert predict(Options(photos, other, out)) == 3
+
+
+def test_much_larger_photographs_are_told_of_and_may_be_resized(
+    model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "large/a.png", np.zeros((240, 320, 3)))
+    predict(Options(tmp_path / "large", model, tmp_path / "labels"))
+    assert "have 240×320 and 24×32 pixels: if they show alike, --scale 0.05 fits" in capsys.readouterr().out
+    predict(Options(tmp_path / "large", model, tmp_path / "small", scale=0.05))
+    assert "fits" not in capsys.readouterr().out
+    network = build("unet", 3, 4, True, 0).eval()
+    expected = label_image(network, np.zeros((240, 320, 3), np.uint8), 0.05, torch.device("cpu"))
+    np.testing.assert_array_equal(read_label_map(tmp_path / "small/a.png"), expected)
+    with pytest.raises(InputError, match="holds labels by another model"):
+        predict(Options(tmp_path / "large", model, tmp_path / "small"))

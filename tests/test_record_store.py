@@ -298,3 +298,12 @@ def test_a_folder_that_is_no_study_is_left_alone(tmp_path: Path) -> None:
 
 def test_what_names_the_study_is_removed_last() -> None:
     assert OUTPUTS[-1] == "study.toml"
+
+
+def test_another_kind_of_study_is_neither_continued_nor_removed(tmp_path: Path) -> None:
+    open_study(tmp_path, SETTINGS)
+    (tmp_path / "summary.csv").write_text("image\n", encoding="utf-8")
+    for kind in ("epochs", "plateau_cap"):
+        with pytest.raises(InputError, match="holds another kind of study: name another folder"):
+            open_study(tmp_path, SETTINGS | {kind: 3}, fresh=True)
+    assert (tmp_path / "summary.csv").exists()

@@ -35,6 +35,14 @@ def test_growth() -> None:
     assert Schedule(100, ".5%", 102).asked() == [100, 101, 102]
 
 
+@given(st.integers(1, 50), st.lists(st.integers(1, 400), max_size=4), st.sampled_from(["default", "10%", "7"]))
+def test_a_round_ends_at_every_budget_that_is_kept(first: int, more: list[int], per_round: str) -> None:
+    kept = tuple(first + pixels for pixels in more)
+    asked = Schedule(first, per_round, first + 400, kept).asked()
+    assert set(asked) >= {first, *kept, first + 400}
+    assert asked == sorted(set(asked))
+
+
 @given(
     first=st.integers(1, 300),
     more=st.integers(0, 2000),

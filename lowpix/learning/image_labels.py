@@ -36,6 +36,8 @@ class ImageLabels:
     """By image."""
     asked: dict[str, int]
     """Clicks by image, those that gave no class included."""
+    privileged: bool
+    """Whether the truth had a say in the choice of the pixels or in their number."""
 
     def labels(self, image: str) -> NDArray[np.uint8]:
         """The pseudo-labels (H, W), revealed pixels as they were told."""
@@ -45,8 +47,8 @@ class ImageLabels:
         return labels
 
     def confidence(self, image: str) -> NDArray[np.float32]:
-        """The confidence (H, W) of the last round's pseudo-labels, 0 to 1; 1 where the label was told."""
-        grey = read_label_map(self.study.confidence_file(self.setting, self.seed, image))
+        """The confidence (H, W) of the pseudo-labels, 0 to 1; 1 where the label was told."""
+        grey = read_label_map(self.study.confidence_file(self.setting, self.seed, image, self.kept_at))
         confidence: NDArray[np.float32] = grey.astype(np.float32) / np.float32(255)
         told = self.revealed[image]
         confidence[told.rows, told.columns] = 1
@@ -60,12 +62,13 @@ Found = dict[tuple[str, int, int], ImageLabels]
 class Source:
     """An image study that pseudo-labels are taken from."""
 
-    def __init__(self, folder: Path) -> None:
-        """Raises InputError where `folder` holds no image study."""
+    def __init__(self, folder: Path, repeats: int = 1) -> None:
+        """With `repeats`, it is to have at least so many seeds. InputError where `folder` holds no image study."""
         self.folder = folder
         self.settings = read_settings(folder / "study.toml")
         if "acquisition" not in self.settings or "max_pixels" not in self.settings:
             raise InputError(f"{folder}: is no image study")
+        self.repeats = max(repeats, int(self.settings["repeats"]))
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -77,19 +80,25 @@ class Source:
 
     def seed(self, repeat: int) -> int:
         """Seed of the image study's runs that repeat `repeat` of a data-set study takes: each in turn."""
-        return int(self.settings["seed"]) + repeat % int(self.settings["repeats"])
+        return int(self.settings["seed"]) + repeat % self.repeats
 
     def setting(self, acquisition: str) -> str:
         """Name of the image study's setting with this acquisition."""
         return f"{self.settings['network']}-{find_acquisition(acquisition).name}"
 
     def missing(
-        self, acquisitions: Sequence[str], repeats: Collection[int], budgets: Sequence[int], names: Sequence[str]
+        self,
+        acquisitions: Sequence[str],
+        repeats: Collection[int],
+        budgets: Sequence[int],
+        names: Sequence[str],
+        confidence: bool = False,
     ) -> list[Path]:
-        """Pseudo-labels that are not there, of those that these repeats of a data-set study take."""
+        """Pseudo-labels, or their confidence, that are not there, of those that these repeats of a study take."""
         study = Study(self.folder)
+        where = study.confidence_file if confidence else study.label_map_file
         files = [
-            study.label_map_file(self.setting(acquisition), seed, name, self._kept_at(budget))
+            where(self.setting(acquisition), seed, name, self._kept_at(budget))
             for acquisition in acquisitions
             for seed in sorted({self.seed(repeat) for repeat in repeats})
             for budget in budgets
@@ -101,18 +110,25 @@ class Source:
         self, acquisitions: Sequence[str], repeats: Collection[int], budgets: Sequence[int], names: Sequence[str]
     ) -> Found:
         """Read the labels that these repeats of a data-set study take. InputError where an image has no run."""
-        study = Study(self.folder)
+        study, stopped = Study(self.folder), self.settings["stop"] == "target"
         found: Found = {}
         seeds = sorted({self.seed(repeat) for repeat in repeats})
         for acquisition in acquisitions:
             for budget in budgets:
-                labels = read_labels(study, self.setting(acquisition), seeds, names, self._kept_at(budget))
+                privileged = stopped or find_acquisition(acquisition).privileged
+                setting = self.setting(acquisition)
+                labels = read_labels(study, setting, seeds, names, privileged, self._kept_at(budget))
                 found |= {(acquisition, budget, seed): of_seed for seed, of_seed in labels.items()}
         return found
 
 
 def read_labels(
-    study: Study, setting: str, seeds: Collection[int], names: Sequence[str], kept_at: int | None = None
+    study: Study,
+    setting: str,
+    seeds: Collection[int],
+    names: Sequence[str],
+    privileged: bool,
+    kept_at: int | None = None,
 ) -> dict[int, ImageLabels]:
     """Read what was revealed of images, by seed, when `kept_at` pixels were asked, or in the end.
 
@@ -131,7 +147,7 @@ def read_labels(
         of_seed = last.loc[seed]
         pixels = {name: _revealed(told.get((seed, name)), int(of_seed["revealed"][name])) for name in names}
         clicks = {name: int(of_seed["asked"][name]) for name in names}
-        found[seed] = ImageLabels(study, setting, seed, kept_at, pixels, clicks)
+        found[seed] = ImageLabels(study, setting, seed, kept_at, pixels, clicks, privileged)
     return found
 
 

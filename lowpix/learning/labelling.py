@@ -14,6 +14,7 @@ from lowpix.image_study import Options, image_study
 from lowpix.learning.image_labels import Found, ImageLabels, Source, options_of, read_labels
 from lowpix.networks.device import find_device
 from lowpix.record import Study
+from lowpix.reveal.oracle import could_tell
 from lowpix.reveal.setting import Setting, Unit
 from lowpix.reveal.study import run_units
 
@@ -29,6 +30,7 @@ def labelled(
     repeats: Collection[int],
     budgets: Sequence[int],
     spare: Path,
+    confidence: bool = False,
 ) -> tuple[Source, Found]:
     """The image study in folder `planned.out`, and its labels of these images by `planned.acquisition`.
 
@@ -43,6 +45,7 @@ def labelled(
         repeats: of the data-set study, each of which takes labels of one seed.
         budgets: pixels asked of an image, of those at which the image study keeps pseudo-labels.
         spare: folder for labels that are made apart.
+        confidence: whether the confidence of the labels is needed, too.
 
     Raises:
         InputError: a study of other images, faulty options, or labels that are not to be had.
@@ -50,7 +53,7 @@ def labelled(
     assert planned.out is not None
     folder, acquisitions = planned.out, planned.acquisition
     if (folder / "study.toml").exists():
-        source = _source(planned, dataset)
+        source = open_source(planned, dataset)
         if source.settings["stop"] == "target" and len(acquisitions) > 1:
             acquisitions = tuple(name for name in acquisitions if name != EVEN)
         own = Options(**options_of(Options, source.settings))
@@ -58,13 +61,16 @@ def labelled(
             print(f"image study {folder}: lacks {len(missing)} pseudo-label maps: running it for them", flush=True)
             places = ("data_root", "device", "jobs", "out", "limit", "scene_count")
             given = {name: getattr(planned, name) for name in places}
-            image_study(replace(own, images=(), acquisition=acquisitions, **given))
+            image_study(replace(own, images=(), acquisition=acquisitions, repeats=source.repeats, **given))
     else:
         wanted = f"{', '.join(acquisitions)}, {planned.max_pixels} pixels an image"
         print(f"image study {folder}: is not there yet: running it ({wanted})", flush=True)
         image_study(planned)
-        source = _source(planned, dataset)
-    if missing := source.missing(acquisitions, repeats, budgets, names):
+        source = open_source(planned, dataset)
+    missing = source.missing(acquisitions, repeats, budgets, names)
+    if confidence:
+        missing += source.missing(acquisitions, repeats, budgets, names, confidence)
+    if missing:
         raise InputError(
             f"{missing[0]}: is not there, though the study's tables count its run as done: "
             "run that image study into another folder"
@@ -82,7 +88,7 @@ def _evenly_spread(
     source: Source, clicked: Sequence[ImageLabels], dataset: Dataset, planned: Options, study: Study
 ) -> dict[int, ImageLabels]:
     """Labels from evenly spread pixels by seed, each image with as many clicks as those that are given."""
-    own = replace(Options(**options_of(Options, source.settings)), acquisition=(EVEN,), stop="budget")
+    own = replace(Options(**options_of(Options, source.settings)), acquisition=(EVEN,), stop="budget", keep_at=())
     (setting,) = own.settings()
     clicks = {(name, labels.seed): n for labels in clicked for name, n in labels.asked.items()}
     done = study.finished()
@@ -99,7 +105,8 @@ def _evenly_spread(
     ):
         pass
     names = sorted({name for name, _ in clicks})
-    return read_labels(study, setting.name, sorted({seed for _, seed in clicks}), names)
+    seeds = sorted({seed for _, seed in clicks})
+    return read_labels(study, setting.name, seeds, names, privileged=True)  # as many as the truth had a say in
 
 
 def _run(dataset: Dataset, setting: Setting, unit: Unit, study: Study, device: torch.device) -> None:
@@ -107,10 +114,10 @@ def _run(dataset: Dataset, setting: Setting, unit: Unit, study: Study, device: t
         pass
 
 
-def _source(planned: Options, dataset: Dataset) -> Source:
-    """The image study in the planned folder; InputError where it is one of other images."""
+def open_source(planned: Options, dataset: Dataset) -> Source:
+    """The image study in folder `planned.out`; InputError where it is one of other images or labels."""
     assert planned.out is not None
-    source = Source(planned.out)
+    source = Source(planned.out, planned.repeats)
     given = {"dataset": dataset.name, "split": dataset.split}
     if dataset.name == "scenes":
         given |= {name: getattr(planned, name) for name in GENERATED}
@@ -118,4 +125,22 @@ def _source(planned: Options, dataset: Dataset) -> Source:
         here, there = list(here) if isinstance(here, tuple) else here, source.settings.get(name)
         if here != there:
             raise InputError(f"--image-study {planned.out}: its {name} is {there}, not {here}: other images")
+    _require_same_labels(source, dataset)
     return source
+
+
+def _require_same_labels(source: Source, dataset: Dataset) -> None:
+    """Two folders may have the same name; what was revealed tells them apart."""
+    told = {str(image): rows for image, rows in Study(source.folder).tables().revealed.groupby("image")}
+    if told and not told.keys() & set(dataset.images):
+        raise InputError(
+            f"--image-study {source.folder}: none of its images is here: is --data-root the same data?"
+        )
+    for image in told.keys() & set(dataset.images):
+        pixels, labels = told[image][["row", "column"]].to_numpy(), told[image]["label"].to_numpy()
+        truth = dataset.labels(image)
+        if truth is None or not could_tell(truth, pixels, labels, source.settings["oracle_noise"] > 0):
+            raise InputError(
+                f"--image-study {source.folder}: pixels of {image} have other labels here: "
+                "is --data-root the same data?"
+            )

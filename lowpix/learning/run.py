@@ -22,7 +22,6 @@ from lowpix.learning.splits import Splits
 from lowpix.learning.training import Recipe, class_weights, train
 from lowpix.record import accuracy, iou, miou, write_label_map
 from lowpix.record.dataset_tables import DatasetStudy, TrainedRun
-from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.seeds import seed_for
 from lowpix.reveal.study import one_thread
 
@@ -121,7 +120,7 @@ def run_job(
             for name, value in zip(dataset.classes, iou(total), strict=True)
         }
         about = {"dataset": dataset.name, "setting": job.setting, "seed": str(job.seed)}
-        model = Model(network, dataset.classes, dataset.palette, scale)
+        model = Model(network, dataset.classes, dataset.palette, scale, plan.splits.median_size(1))
         save_model(study.model_file(job.setting, job.seed), model, about)
         run = TrainedRun(row, history, cells)
         study.save(run)
@@ -156,11 +155,9 @@ def _row(
 ) -> dict[str, Any]:
     """Of the summary, without seconds and the IoU of classes."""
     source = material.stratified if job.kind == "pseudo_stratified" else material.chosen
-    chosen = None if job.kind in ("full", "pseudo_stratified") else material.source().setting
-    acquisition = chosen.split("-", 1)[1] if chosen else "stratified"
     validation = plan.splits.validation
     maps = annotation.maps + (len(validation.images) if validation is not None else 0)
-    annotated = seen.size if annotation.maps else annotation.pixels
+    annotated = (seen.size if annotation.maps else annotation.pixels) + plan.splits.validation_pixels
     return {
         "dataset": material.dataset.name,
         "setting": job.setting,
@@ -168,8 +165,8 @@ def _row(
         "kind": job.kind,
         "budget": job.budget,
         "network": plan.network,
-        "privileged": job.kind.startswith("full_degraded") or find_acquisition(acquisition).privileged,
-        "label_seed": None if job.kind == "full" or source is None else source.seed,
+        "privileged": job.kind.startswith("full_degraded") or (source is not None and source.privileged),
+        "label_seed": source.seed if source else None,
         "images": len(annotation.images),
         "pixels_per_image": annotated / len(material.names),
         "annotated_fraction": annotated / plan.splits.pixels,

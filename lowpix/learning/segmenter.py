@@ -73,6 +73,8 @@ class Model:
     """(C, 3), a colour per class."""
     scale: float
     """Images are resized by so much before the network sees them."""
+    size: tuple[int, int]
+    """Height and width of the median training image, before it was resized."""
 
 
 def save_model(path: Path, model: Model, about: Mapping[str, str] | None = None) -> None:
@@ -86,6 +88,7 @@ def save_model(path: Path, model: Model, about: Mapping[str, str] | None = None)
         "classes": model.classes,
         "palette": model.palette.tolist(),
         "scale": model.scale,
+        "size": model.size,
         "mean": body.mean,
         "std": body.std,
         **(about or {}),
@@ -113,6 +116,7 @@ def load_model(path: Path) -> Model:
         tuple(metadata["classes"]),
         np.array(metadata["palette"], np.uint8),
         float(metadata["scale"]),
+        tuple(metadata["size"]),
     )
 
 

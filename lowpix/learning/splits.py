@@ -1,6 +1,6 @@
 """What a network is trained on, chosen by and judged on."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,6 +24,8 @@ class Splits:
     test: Dataset
     test_names: tuple[str, ...]
     validation: Dataset | None
+    validation_pixels: int
+    """H×W of its images together; 0 if there are none."""
 
     def median_size(self, scale: float) -> tuple[int, int]:
         """Height and width of the median training image, of a few, resized by `scale`; at least 16."""
@@ -47,15 +49,21 @@ def open_splits(
     """
     train, test = opener(split), opener(test_split)
     validation = None if validation_split is None else opener(validation_split)
-    names, test_names = spread(train.images, limit), spread(test.images, test_limit)
-    report = require_sound(train, names)
-    for other, judged in ((test, test_names), (validation, validation.images if validation else ())):
-        if other is None:
-            continue
+    if test.split == train.split:
+        raise InputError(f"--split {train.split}: is judged on itself: name another --test-split")
+    if validation is not None and validation.split in (train.split, test.split):
+        raise InputError(f"--validation-split {validation.split}: must be a split of its own, since it chooses")
+    for other in (test, validation or test):
         if other.classes != train.classes:
             counts = f"{len(train.classes)} and {len(other.classes)}"
             raise InputError(f"splits {train.split} and {other.split} differ in their classes ({counts} of them)")
-        if other.split == train.split:
-            raise InputError(f"--split {train.split}: is judged on itself: name another --test-split")
-        require_sound(other, judged)
-    return Splits(train, names, int(report.pixels.sum()) + report.void, test, test_names, validation)
+    names, test_names = spread(train.images, limit), spread(test.images, test_limit)
+    pixels, _ = _sound_pixels(train, names), _sound_pixels(test, test_names)
+    validation_pixels = _sound_pixels(validation, validation.images) if validation is not None else 0
+    return Splits(train, names, pixels, test, test_names, validation, validation_pixels)
+
+
+def _sound_pixels(dataset: Dataset, names: Sequence[str]) -> int:
+    """H×W of these images together; InputError for faults in any of them."""
+    report = require_sound(dataset, names)
+    return int(report.pixels.sum()) + report.void

@@ -174,9 +174,11 @@ def ratios(summary: pd.DataFrame, against: str = "full", level: float = LEVEL) -
     """Compare the test mIoU of each setting with that of `against`, from rows of `summary.csv`.
 
     Seeds that both have are pairs. `ratio` is the geometric mean of the pairs' ratios, `low` and `high` the
-    t-interval of the mean log ratio, brought back; empty for a single pair. A claim rests on `low`.
+    t-interval of the mean log ratio, brought back; empty for a single pair. A claim rests on `low`, and on one
+    comparison at a time. Where `label_seeds`, the image study's seeds that the labels come from, are fewer than
+    the pairs, the interval leaves out how other labels of the same images would have done.
     """
-    columns = ["setting", "against", "pairs", "ratio", "low", "high", "level"]
+    columns = ["setting", "against", "pairs", "label_seeds", "ratio", "low", "high", "level"]
     scores = summary.pivot(index="seed", columns="setting", values="miou")
     rows = []
     for setting in scores.columns:
@@ -191,7 +193,8 @@ def ratios(summary: pd.DataFrame, against: str = "full", level: float = LEVEL) -
         if len(logs) > 1 and np.isfinite(logs).all():
             half = stats.t.ppf((1 + level) / 2, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
             low, high = mean - float(half), mean + float(half)
-        rows.append((setting, against, len(pairs), *map(math.exp, (mean, low, high)), level))
+        seeds = summary.loc[summary["setting"] == setting, "label_seed"].nunique()
+        rows.append((setting, against, len(pairs), seeds, *map(math.exp, (mean, low, high)), level))
     return pd.DataFrame(rows, columns=columns)
 
 
@@ -199,7 +202,8 @@ def dataset_overview(tables: DatasetTables) -> pd.DataFrame:
     """Give one row of text per setting, ready to be shown: means over seeds, and the ratio to `full`."""
     ratio = tables.ratios.set_index("setting")
     rows = []
-    for setting, runs in tables.summary.groupby("setting", sort=False):
+    in_order = tables.summary.sort_values(["kind", "budget"], key=_full_first, na_position="first")
+    for setting, runs in in_order.groupby("setting", sort=False):
         means = runs.select_dtypes("number").mean()
         against = ""
         if setting in ratio.index:
@@ -219,6 +223,10 @@ def dataset_overview(tables: DatasetTables) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _full_first(column: pd.Series) -> pd.Series:
+    return column.replace("full", "") if column.name == "kind" else column
 
 
 def read_csv(path: Path) -> pd.DataFrame:

@@ -22,6 +22,7 @@ from lowpix.record.tables import CURVES, KEY, REVEALED, RUNS, SUMMARY, revealed_
 OUTPUTS = (
     "runs",
     "pseudo_labels",
+    "confidence_at",
     "pseudo_labels_at",
     "confidence",
     "curves.parquet",
@@ -57,12 +58,11 @@ class Study:
 
         With `budget`: those that were kept when so many pixels were asked.
         """
-        kind = "pseudo_labels" if budget is None else f"pseudo_labels_at/{budget}"
-        return self._picture(kind, setting, seed, image)
+        return self._picture("pseudo_labels", setting, seed, image, budget)
 
-    def confidence_file(self, setting: str, seed: int, image: str) -> Path:
-        """Where the confidence of an image's pseudo-labels goes."""
-        return self._picture("confidence", setting, seed, image)
+    def confidence_file(self, setting: str, seed: int, image: str, budget: int | None = None) -> Path:
+        """Where the confidence of these pseudo-labels goes."""
+        return self._picture("confidence", setting, seed, image, budget)
 
     def save(self, run: Run) -> None:
         """Write a finished run. From here on it counts as finished, so write its pictures first."""
@@ -106,7 +106,9 @@ class Study:
         """Add wall time to the entry in `study.toml` of this version on this machine and device."""
         record_work(self.folder / "study.toml", seconds, device)
 
-    def _picture(self, kind: str, setting: str, seed: int, image: str) -> Path:
+    def _picture(self, kind: str, setting: str, seed: int, image: str, budget: int | None) -> Path:
+        if budget is not None:
+            kind = f"{kind}_at/{budget}"
         *folders, name = map(file_name, image.split("/"))
         return self.folder.joinpath(kind, file_name(setting), str(seed), *folders, f"{name}.png")
 
@@ -150,8 +152,9 @@ def open_study(
     there = [name for name in outputs if (folder / name).exists()]
     if there and not record.exists():
         raise InputError(f"{folder}: holds {there[0]} but no study.toml, so it is no study: name another folder")
+    if there and study_kind(read_settings(record)) != study_kind(settings):
+        raise InputError(f"{folder}: holds another kind of study: name another folder")
     if fresh and there:
-        read_settings(record)  # some other program's study.toml is no leave to delete
         for name in outputs:
             for path in (folder / name, *folder.glob(f".{name}.*.tmp")):
                 _remove(path)
@@ -162,6 +165,12 @@ def open_study(
     study = Study(folder)
     study.record_work(0.0, device)
     return study
+
+
+def study_kind(settings: Mapping[str, Any]) -> str:
+    """Tell what a `study.toml` is of, from a setting that only one kind has: `image`, `dataset` or `order`."""
+    marks = {"plateau_cap": "order", "epochs": "dataset"}
+    return next((kind for mark, kind in marks.items() if mark in settings), "image")
 
 
 def file_name(name: str) -> str:

@@ -28,7 +28,7 @@ class Case:
     oracle: Oracle
     truth: NDArray[np.uint8]
     keep_at: tuple[int, ...] = ()
-    """Numbers of pixels at which the pseudo-labels are kept."""
+    """Numbers of pixels at which pseudo-labels and confidence are kept."""
     preparation: float = 0
     """Seconds that it took to make the session."""
     seconds: float = field(init=False)
@@ -37,8 +37,8 @@ class Case:
     """A row per round, with the columns of `lowpix.record.Run.rounds`."""
     prediction: Prediction | None = None
     """Of the last round."""
-    kept: dict[int, NDArray[np.uint8]] = field(default_factory=dict)
-    """Pseudo-labels `(H, W)` of the last round that had asked no more than each of `keep_at`."""
+    kept: dict[int, Prediction] = field(default_factory=dict)
+    """Of the last round that had asked no more than each of `keep_at`, revealed pixels as they were told."""
 
     def __post_init__(self) -> None:
         self.seconds = self.preparation
@@ -58,7 +58,8 @@ class Case:
         self.prediction = session.predict()
         classes = session.classes
         pseudo_labels = session.overwrite(self.prediction.labels)
-        self.kept |= {budget: pseudo_labels for budget in self.keep_at if session.asked <= budget}
+        kept = Prediction(pseudo_labels, self.prediction.confidence)
+        self.kept |= {budget: kept for budget in self.keep_at if session.asked <= budget}
         # one pass over the image; what was asked is few pixels, so that it is taken out and put back
         truth, predicted, asked = self.truth.ravel(), self.prediction.labels.ravel(), np.array(session.pixels)
         unrevealed = confusion(truth, predicted, classes) - confusion(truth[asked], predicted[asked], classes)

@@ -41,3 +41,8 @@ class LabelMapOracle:
     def __call__(self, question: NDArray[np.int64]) -> NDArray[np.uint8]:
         """Answers `(k,)` uint8 to a question of k pixels, `(k, 2)` rows and columns."""
         return self._answers[question[:, 0], question[:, 1]]
+
+
+def could_tell(truth: NDArray[np.uint8], pixels: NDArray[np.int64], labels: NDArray[np.uint8], errs: bool) -> bool:
+    """Whether an oracle of `truth` (H, W) that `errs`, or not, could tell `labels` (n,) of `pixels` (n, 2)."""
+    return bool((pixels < truth.shape).all() and (errs or (truth[tuple(pixels.T)] == labels).all()))

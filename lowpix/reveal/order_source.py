@@ -12,6 +12,7 @@ from lowpix.data import IGNORE, Dataset, open_dataset
 from lowpix.errors import InputError
 from lowpix.record import Study, read_settings
 from lowpix.record.tables import KEY
+from lowpix.reveal.oracle import could_tell
 from lowpix.reveal.order import Revealed
 
 SCENES = ("scene_size", "scene_count", "scene_classes", "seed")
@@ -74,15 +75,14 @@ def read_source(folder: Path, setting: str | None = None, data_root: Path | None
 
 def require_labels(source: OrderSource, images: Sequence[str]) -> None:
     """Raise InputError unless label maps can be read, are those of the study, and leave pixels to score on."""
-    right = not source.settings.get("oracle_noise")
+    errs = bool(source.settings.get("oracle_noise"))
     for image in images:
         truth = source.dataset.labels(image)
         if truth is None:
             raise InputError(f"{source.folder}: image {image} has no label map in {source.dataset.name}")
         for seed in source.seeds:
             revealed = source.runs[image, seed]
-            inside = (revealed.pixels < truth.shape).all()
-            if not inside or (right and (truth[tuple(revealed.pixels.T)] != revealed.labels).any()):
+            if not could_tell(truth, revealed.pixels, revealed.labels, errs):
                 raise InputError(
                     f"{source.folder}: pixels of {image} have other labels in {source.dataset.name} "
                     f"{source.dataset.split}: is --data-root the same data?"

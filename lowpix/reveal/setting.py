@@ -36,7 +36,6 @@ class Setting:
     ask_void: bool = False
     oracle_noise: float = 0
     oracle_refusal: float = 0
-    keep_at: tuple[int, ...] = ()
 
     @property
     def name(self) -> str:
@@ -70,7 +69,7 @@ class Setting:
         oracle = LabelMapOracle(truth, classes, self.oracle_noise, self.oracle_refusal, oracle_seed)
         # shared inputs are charged to every run: alone it would have to make them
         preparation = like.preparation if like else perf_counter() - start
-        return Case(self.name, unit, session, oracle, truth, self.keep_at, preparation)
+        return Case(self.name, unit, session, oracle, truth, self.schedule.keep_at, preparation)
 
     def record(self, dataset: Dataset, case: Case) -> Run:
         """What the tables keep of a run that has ended."""

@@ -17,6 +17,8 @@ class Schedule:
     first: int
     per_round: str
     budget: int
+    keep_at: tuple[int, ...] = ()
+    """Smaller budgets on the way: a round ends when so many pixels are asked, and its pseudo-labels are kept."""
 
     def __post_init__(self) -> None:
         if not re.fullmatch(r"default|[1-9]\d*|\d*\.?\d+%", self.per_round):
@@ -36,7 +38,8 @@ class Schedule:
             count = max(1, int(asked * float(self.per_round[:-1]) / 100))
         else:
             count = int(self.per_round)
-        return min(count, self.budget - asked)
+        ends = [end for end in self.keep_at if end > asked]
+        return min([count, self.budget - asked, *(end - asked for end in ends)])
 
     def asked(self) -> list[int]:
         """Pixels asked at the end of each round of a session that runs to its budget."""

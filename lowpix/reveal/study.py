@@ -9,6 +9,7 @@ import torch
 from lowpix.data import Dataset
 from lowpix.record import Run, Study, write_confidence, write_label_map
 from lowpix.reveal.loop import Case, reveal
+from lowpix.reveal.session import Prediction
 from lowpix.reveal.setting import Setting, Unit
 
 
@@ -90,12 +91,11 @@ def _cases(
 
 def _save(study: Study, run: Run, case: Case, dataset: Dataset) -> None:
     assert case.prediction is not None
-    labels = case.session.overwrite(case.prediction.labels)
-    write_label_map(study.label_map_file(run.setting, run.seed, run.image), labels, dataset.palette)
-    for budget, kept in case.kept.items():
-        write_label_map(study.label_map_file(run.setting, run.seed, run.image, budget), kept, dataset.palette)
-    confidence = study.confidence_file(run.setting, run.seed, run.image)
-    write_confidence(confidence, case.prediction.confidence)
+    last = Prediction(case.session.overwrite(case.prediction.labels), case.prediction.confidence)
+    for budget, kept in [(None, last), *case.kept.items()]:
+        place = (run.setting, run.seed, run.image, budget)
+        write_label_map(study.label_map_file(*place), kept.labels, dataset.palette)
+        write_confidence(study.confidence_file(*place), kept.confidence)
     study.save(run)  # last: from here on the run is finished
 
 
