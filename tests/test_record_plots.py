@@ -88,7 +88,7 @@ def test_lines_say_what_is_privileged() -> None:
     margin, error_depth, target = axes.get_lines()
     assert (margin.get_label(), margin.get_linestyle()) == ("margin", "-")
     assert (error_depth.get_label(), error_depth.get_linestyle()) == ("error_depth (privileged)", "--")
-    assert (margin.get_color(), error_depth.get_color()) == COLOURS[:2]
+    assert (margin.get_color(), error_depth.get_color()) == (COLOURS[0], COLOURS[2])
     assert set(target.get_ydata()) == {0.98}
     assert [text.get_text() for text in axes.texts] == ["target 98 %"]
 

@@ -16,11 +16,9 @@ from lowpix.record.atomic import atomic
 from lowpix.record.comparable import JOIN
 from lowpix.record.comparison import TIED, Comparison
 from lowpix.record.overview import setting_label
-from lowpix.record.plots import COLOURS, ENDS, TICKS, held_accuracy, plain_axes
+from lowpix.record.plots import ENDS, TICKS, held_accuracy, plain_axes, setting_styles
 
 VERDICTS = {"fewer pixels": "#0072B2", "more pixels": "#D55E00", TIED: "#707070"}
-DASHES: tuple[Any, ...] = ("-", (0, (5, 1.2)))  # seven colours, once more for further settings
-PRIVILEGED: Any = (0, (1, 1))
 LINE = 0.17  # inches that a line of a label takes
 
 
@@ -113,14 +111,10 @@ def _verdict_marks(comparison: Comparison) -> list[Line2D]:
 
 def _styles(comparison: Comparison) -> dict[str, dict[str, Any]]:
     privileged = comparison.curves.groupby("setting")["privileged"].first()
-    return {
-        setting: {
-            "color": COLOURS[index % len(COLOURS)],
-            "linestyle": PRIVILEGED if privileged[setting] else DASHES[index // len(COLOURS) % len(DASHES)],
-            "linewidth": 2.2 if setting == comparison.baseline else 1.4,
-        }
-        for index, setting in enumerate(comparison.settings)
-    }
+    styles = setting_styles({setting: privileged[setting] for setting in comparison.settings})
+    for setting, style in styles.items():
+        style["linewidth"] = 2.6 if setting == comparison.baseline else 1.4
+    return styles
 
 
 def _labels(comparison: Comparison) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Pictures of a data-set study: what the networks make of a few test images, and how they learned."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,18 @@ from lowpix.record.pseudo_labels import read_label_map
 
 EXAMPLES = 4
 """Images in the overview."""
+KIND_COLOURS = {
+    "full": COLOURS[6],
+    "pseudo": COLOURS[0],
+    "pseudo_stratified": COLOURS[4],
+    "sparse": COLOURS[1],
+    "sparse_random": COLOURS[5],
+    "few_full": COLOURS[2],
+    "full_degraded_flips": "#999999",
+    "full_degraded_borders": "#555555",
+    "pseudo_walker": COLOURS[3],
+}
+BUDGET_DASHES = ("-", "--", ":", "-.")  # of the lines of one kind, the smallest budget first
 
 
 @dataclass(frozen=True)
@@ -95,11 +108,13 @@ def costs_picture(path: Path, summary: pd.DataFrame) -> None:
 
 def draw_costs(axes: Axes, summary: pd.DataFrame, cost: str) -> None:
     """Draw test mIoU against a column of `summary.csv`: a line per kind of labels, with the range of the seeds."""
-    for index, (kind, runs) in enumerate(summary.groupby("kind", sort=True)):
-        colour = COLOURS[index % len(COLOURS)]
+    for kind, colour in KIND_COLOURS.items():
+        runs = summary[summary["kind"] == kind]
+        if runs.empty:
+            continue
         points = runs.groupby(cost)["miou"].agg(["mean", "min", "max"])
         ends = (points["mean"] - points["min"], points["max"] - points["mean"])
-        axes.errorbar(points.index, points["mean"], ends, fmt="o-", color=colour, markersize=4, label=str(kind))
+        axes.errorbar(points.index, points["mean"], ends, fmt="o-", color=colour, markersize=4, label=kind)
         if kind == "full":
             axes.axhline(points["mean"].iloc[0], color=colour, linestyle=":", linewidth=1)
     axes.set_xscale("log")
@@ -113,7 +128,7 @@ def draw_classes(axes: Axes, summary: pd.DataFrame, settings: Sequence[str]) -> 
     width = 0.8 / len(settings)
     for index, setting in enumerate(settings):
         places = np.arange(len(columns)) + (index - (len(settings) - 1) / 2) * width
-        axes.bar(places, means.loc[setting], width, color=COLOURS[index % len(COLOURS)], label=setting)
+        axes.bar(places, means.loc[setting], width, color=KIND_COLOURS[_kind(setting)], label=setting)
     axes.set_xticks(range(len(columns)), [name.removeprefix("iou_") for name in columns], rotation=30, ha="right")
     axes.set_ylabel("IoU on the test split")
     plain_axes(axes)
@@ -137,13 +152,20 @@ def history_picture(path: Path, history: pd.DataFrame) -> None:
 
 def draw_history(axes: Axes, history: pd.DataFrame, column: str) -> None:
     """Draw a column of `history.csv` against epochs."""
-    for index, (setting, runs) in enumerate(history.groupby("setting", sort=True)):
-        colour = COLOURS[index % len(COLOURS)]
-        style = "-" if index < len(COLOURS) else "--"
+    dashes: dict[str, Iterator[str]] = {}
+    by_budget = sorted(set(history["setting"]), key=lambda name: (_kind(name), len(name), name))
+    for setting in by_budget:
+        runs, colour = history[history["setting"] == setting], KIND_COLOURS[_kind(setting)]
+        style = next(dashes.setdefault(colour, cycle(BUDGET_DASHES)))
         for number, (_, run) in enumerate(runs.groupby("seed")):
-            label = str(setting) if number == 0 else None
+            label = setting if number == 0 else None
             axes.plot(run["epoch"], run[column], style, color=colour, linewidth=1.2, label=label)
             if column == "train_miou":
                 axes.plot(run["epoch"], run["validation_miou"], "o", color=colour, markersize=3)
     axes.set_xlabel("epoch")
     plain_axes(axes)
+
+
+def _kind(setting: str) -> str:
+    """What a setting's name says of its labels; its budget follows a hyphen."""
+    return setting.partition("-")[0]

@@ -5,8 +5,10 @@ that no global state is left behind and no display is needed.
 """
 
 import math
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,10 @@ from lowpix.record.tables import KEY, pixels_to
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, but for the yellow, too pale on white.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+OWN_COLOUR = {"margin": COLOURS[0], "random": COLOURS[1], "error_depth": COLOURS[2], "stratified": COLOURS[6]}
+"""The same in every picture; other acquisitions share what is left."""
+DOTTED: Any = (0, (1, 1))
+DASHES: tuple[Any, ...] = ("-", (0, (5, 1.2)), (0, (4, 1.2, 1, 1.2)))
 FEW = 4  # settings: the bands and the legend of more would hide the lines
 TICKS = (0.01, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)  # of an axis without 0 and 1, …
 ENDS = (0.005, 0.9995)  # … so that accuracies beyond are drawn here
@@ -119,7 +125,7 @@ def draw_curves(axes: Axes, curves: pd.DataFrame, target: float | None = None) -
     The line is the median over images (each the mean over its seeds), the band, which only a few settings
     have room for, their 10th to 90th percentile. A run that has ended keeps its last accuracy until the last
     run of its setting has, so that the line is never one of the hard images only. Privileged settings are
-    dashed. The axis spreads out towards 100 %, where the differences are.
+    dotted. The axis spreads out towards 100 %, where the differences are.
     """
     styles = _styles(curves)
     bands = len(styles) <= FEW
@@ -183,17 +189,28 @@ def held_accuracy(curves: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.f
     return pixels, pd.DataFrame(held).groupby(images).mean().to_numpy()
 
 
+def setting_styles(privileged: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
+    """Colour and dashes for each setting: its acquisition's own colour where it has one, else those left in turn.
+
+    `privileged` says of each setting whether it is; those are dotted, and settings of one colour differ in dashes.
+    """
+    others = cycle(colour for colour in COLOURS if colour not in OWN_COLOUR.values())
+    used = Counter[str]()
+    styles = {}
+    for name, dotted in privileged.items():
+        colour = OWN_COLOUR.get(name.rpartition("-")[2]) or next(others)
+        styles[name] = {"color": colour, "linestyle": DOTTED if dotted else DASHES[used[colour] % len(DASHES)]}
+        used[colour] += 1
+    return styles
+
+
 def _styles(curves: pd.DataFrame) -> dict[str, dict[str, Any]]:
     """Give every setting its look, those that a person could use first."""
     settings = curves[["privileged", "setting"]].drop_duplicates().sort_values(["privileged", "setting"])
+    privileged = dict(zip(settings["setting"], settings["privileged"], strict=True))
     return {
-        setting: {
-            "color": COLOURS[index % len(COLOURS)],
-            "linestyle": "--" if privileged else "-" if index < len(COLOURS) else "-.",
-            "label": setting_label(setting, privileged),
-            "linewidth": 1.8,
-        }
-        for index, (privileged, setting) in enumerate(settings.itertuples(index=False))
+        name: style | {"label": setting_label(name, privileged[name]), "linewidth": 1.8}
+        for name, style in setting_styles(privileged).items()
     }
 
 
