@@ -2,6 +2,7 @@
 
 from lowpix.data import IGNORE, Dataset, open_dataset, spread
 from lowpix.errors import InputError
+from lowpix.learning import Model, label_image, load_model
 from lowpix.record import Run, Study, Tables, open_study, overview, pixels_to
 from lowpix.reveal import (
     UNSURE,
@@ -24,6 +25,7 @@ __all__ = [
     "ImageSession",
     "InputError",
     "LabelMapOracle",
+    "Model",
     "Prediction",
     "Run",
     "Schedule",
@@ -32,6 +34,8 @@ __all__ = [
     "Study",
     "Tables",
     "fit",
+    "label_image",
+    "load_model",
     "open_dataset",
     "open_study",
     "overview",

@@ -76,6 +76,26 @@ def test_normalisation_is_that_of_the_models_preprocessor(tiny: Path, tmp_path: 
     np.testing.assert_allclose(network.std.flatten(), np.array([0.5, 0.25, 1]) * 255, rtol=1e-5)
 
 
+def test_a_model_may_want_no_normalisation_and_blue_before_red(tiny: Path, tmp_path: Path) -> None:
+    for file in tiny.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    plain = build(f"hf:{tmp_path}", 3, 0, False, 0).eval()
+    (tmp_path / "preprocessor_config.json").write_text(json.dumps({"do_flip_channel_order": True}))
+    flipped = build(f"hf:{tmp_path}", 3, 0, False, 0).eval()
+    images = torch.rand(1, 3, 64, 64) * 255
+    with torch.no_grad():
+        expected = plain(images.flip(1) + 0)
+        # (x − 127.5) / 127.5 of the one is x / 255 of the other
+        np.testing.assert_allclose(flipped((images - 127.5) * 2), expected, atol=1e-4)
+
+
+def test_a_truncated_file_of_weights_is_named(tiny: Path, tmp_path: Path) -> None:
+    for file in tiny.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes()[: 2000 if file.suffix == ".safetensors" else None])
+    with pytest.raises(InputError, match="no segmentation model here"):
+        build(f"hf:{tmp_path}", 3, 0, False, 0)
+
+
 def test_a_new_head_and_weights_from_scratch_follow_from_the_seed(tiny: Path) -> None:
     saved = build(f"hf:{tiny}", 3, 0, False, 0).state_dict()
     more = build(f"hf:{tiny}", 5, 0, False, 1).state_dict()  # another head, the same body

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from torch.nn.functional import interpolate, pad
 
@@ -23,23 +24,28 @@ class Pretrained(nn.Module):
     """A model of transformers as a data set's network: normalised `(B, 3, H, W)` → logits `(B, C, h, w)`.
 
     Logits may be coarser than the input. `description` is all that `rebuild` needs; `mean` and `std` are those
-    of the model's preprocessor, per channel, in units of 0 to 255.
+    of the model's preprocessor, per channel, in units of 0 to 255; a model may want blue before red (`bgr`).
     """
 
-    def __init__(self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    def __init__(
+        self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool = False
+    ) -> None:
         super().__init__()
         self.model = model
-        self.mean, self.std = mean, std
+        self.mean, self.std, self.bgr = mean, std, bgr
         config: Any = model.config
         self.description = {
             "network": "hf",
             "config": json.loads(config.to_json_string(use_diff=False)),
             "mean": list(mean),
             "std": list(std),
+            "bgr": bgr,
         }
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[-2:]
+        if self.bgr:
+            images = images.flip(1)
         below, beside = max(0, LEAST_SIDE - height), max(0, LEAST_SIDE - width)
         logits: torch.Tensor = self.model(pixel_values=pad(images, (0, beside, 0, below), mode="replicate")).logits
         if below or beside:
@@ -85,7 +91,7 @@ def rebuild(description: dict[str, Any]) -> Pretrained:
         made = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
         with drawing_from(0):
             model = transformers.AutoModelForSemanticSegmentation.from_config(made)
-        return Pretrained(model.float(), tuple(description["mean"]), tuple(description["std"]))
+        return Pretrained(model.float(), tuple(description["mean"]), tuple(description["std"]), description["bgr"])
 
     return _told(config["model_type"], build)
 
@@ -102,9 +108,11 @@ def drawing_from(seed: int, device: torch.device | None = None) -> Iterator[None
 def _told(name: str, build: Callable[[], Pretrained]) -> Pretrained:
     try:
         return build()
-    except (OSError, ValueError, ImportError, KeyError) as fault:
+    except (OSError, ValueError, ImportError, KeyError, SafetensorError) as fault:
         reason = " ".join(str(fault).split())[:200]
-        raise InputError(f"--network {PREFIX}{name}: no segmentation model to be had offline ({reason})") from None
+        raise InputError(
+            f"--network {PREFIX}{name}: no segmentation model here; nothing is downloaded ({reason})"
+        ) from None
 
 
 def _transformers(name: str) -> Any:
@@ -119,16 +127,21 @@ def _transformers(name: str) -> Any:
     return transformers
 
 
-def _normalisation(transformers: Any, name: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and deviation per channel, in units of 0 to 255, from `preprocessor_config.json` if it is there."""
+def _normalisation(transformers: Any, name: str) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+    """Mean and deviation per channel, in units of 0 to 255, and whether blue comes before red.
+
+    From `preprocessor_config.json` if it is there; one that says nothing of normalising does not, unless it names
+    a mean.
+    """
     found = transformers.utils.cached_file(
         name, "preprocessor_config.json", local_files_only=True, _raise_exceptions_for_missing_entries=False
     )
     if found is None:
-        return (DEFAULT_NORM[0],) * 3, (DEFAULT_NORM[1],) * 3
+        return (DEFAULT_NORM[0],) * 3, (DEFAULT_NORM[1],) * 3, False
     declared = json.loads(Path(found).read_text(encoding="utf-8"))
     unit = 1 / declared.get("rescale_factor", 1 / 255) if declared.get("do_rescale", True) else 1.0
-    normal = declared.get("do_normalize", True)
+    normal = declared.get("do_normalize", "image_mean" in declared)
     mean = declared.get("image_mean", [0.5] * 3) if normal else [0.0] * 3
     std = declared.get("image_std", [0.5] * 3) if normal else [1.0] * 3
-    return tuple(unit * value for value in mean), tuple(unit * value for value in std)
+    bgr = bool(declared.get("do_flip_channel_order", False))
+    return tuple(unit * value for value in mean), tuple(unit * value for value in std), bgr
