@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from lowpix.errors import InputError
 from lowpix.record.comparable import JOIN
+from lowpix.record.exact import read_csv
 from lowpix.record.measures import Measure, interval, measures, median_pixels, span, wins
 
 TARGETS = (0.80, 0.85, 0.90, 0.95, 0.98)
@@ -136,21 +137,7 @@ def read_comparison(path: Path) -> pd.DataFrame:
 
     Raises InputError if it cannot be read as one.
     """
-    floats = [column for column, kind in COLUMNS.items() if kind == "float64"]
-    try:
-        return pd.read_csv(
-            path,
-            dtype={column: kind for column, kind in COLUMNS.items() if column not in floats},
-            converters=dict.fromkeys(floats, _float),  # pandas' own parser may miss the last bit
-            keep_default_na=False,  # a setting may be called "null"
-            na_values={column: [""] for column in ("wins", "ties", "losses")},
-        )[list(COLUMNS)]
-    except (OSError, ValueError, KeyError) as fault:
-        raise InputError(f"{path}: cannot be read as a comparison ({' '.join(str(fault).split())})") from None
-
-
-def _float(text: str) -> float:
-    return float(text) if text else math.nan
+    return read_csv(path, COLUMNS, "a comparison")
 
 
 def _setting_rows(

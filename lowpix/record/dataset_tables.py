@@ -17,6 +17,7 @@ from scipy import stats
 
 from lowpix.errors import InputError
 from lowpix.record.atomic import atomic
+from lowpix.record.exact import read_csv
 from lowpix.record.settings import record_work
 from lowpix.record.store import file_name
 
@@ -46,7 +47,7 @@ SUMMARY = {
 }
 """Columns of `summary.csv`; `iou_<class>` follow."""
 HISTORY = ["epoch", "learning_rate", "loss", "train_miou", "validation_miou", "seconds"]
-FLOATS = {*(name for name, kind in SUMMARY.items() if kind == "float64"), *HISTORY[1:]}
+HISTORY_KINDS = {"setting": "str", "seed": "int64", "epoch": "int64"} | dict.fromkeys(HISTORY[1:], "float64")
 CONFUSION = ["image", "true", "predicted", "pixels"]
 
 # All that a data-set study writes; what names the study goes last.
@@ -162,12 +163,13 @@ class DatasetStudy:
                 pd.DataFrame(columns=[*KEY, *HISTORY]),
                 pd.DataFrame(columns=[*KEY, *CONFUSION]),
             )
-        history = read_csv(self.folder / "history.csv")
+        history = read_csv(self.folder / "history.csv", HISTORY_KINDS, "a table")
         try:
             confusion = pd.read_parquet(self.folder / "confusion.parquet")
         except (OSError, ValueError) as fault:
             raise InputError(f"{self.folder / 'confusion.parquet'}: cannot be read as a table ({fault})") from None
-        return DatasetTables(read_csv(self.folder / "summary.csv"), pd.DataFrame(), history, confusion)
+        summary = read_csv(self.folder / "summary.csv", SUMMARY, "a table", others="float64")
+        return DatasetTables(summary, pd.DataFrame(), history, confusion)
 
 
 def ratios(summary: pd.DataFrame, against: str = "full", level: float = LEVEL) -> pd.DataFrame:
@@ -227,21 +229,6 @@ def dataset_overview(tables: DatasetTables) -> pd.DataFrame:
 
 def _full_first(column: pd.Series) -> pd.Series:
     return column.replace("full", "") if column.name == "kind" else column
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    """Read a table that a data-set study wrote, every number as it was written. Raises InputError if it cannot."""
-    try:
-        columns = pd.read_csv(path, nrows=0).columns
-        floats = [column for column in columns if column in FLOATS or column.startswith("iou_")]
-        # pandas' own parser may miss the last bit
-        return pd.read_csv(path, converters=dict.fromkeys(floats, _float), dtype={"setting": "str"})
-    except (OSError, ValueError) as fault:
-        raise InputError(f"{path}: cannot be read as a table ({' '.join(str(fault).split())})") from None
-
-
-def _float(text: str) -> float:
-    return float(text) if text else math.nan
 
 
 def _merged(

@@ -14,6 +14,7 @@ from lowpix.errors import InputError
 from lowpix.record.atomic import atomic
 from lowpix.record.comparable import group_images
 from lowpix.record.comparison import ALPHA, TIED
+from lowpix.record.exact import read_parquet
 from lowpix.record.measures import interval
 from lowpix.record.store import file_name
 
@@ -83,7 +84,7 @@ class OrderStudy:
     def table(self) -> pd.DataFrame:
         """A row per finished run with the columns of ORDER, sorted, whatever the order of the work."""
         files = self._files()
-        new = pa.concat_tables([ORDER.empty_table(), *map(_read_run, files)]).to_pandas()
+        new = pa.concat_tables([ORDER.empty_table(), *(read_parquet(file, ORDER) for file in files)]).to_pandas()
         old = self._old_table()
         keys = pd.MultiIndex.from_frame(old[["image", "arm", "seed"]])
         both = pd.concat([old[~keys.isin(list(map(_key, files)))], new])
@@ -172,13 +173,3 @@ def verdict(low: float, high: float) -> str:
 
 def _key(file: Path) -> tuple[str, str, int]:
     return unquote(file.stem), file.parts[-3], int(file.parts[-2])
-
-
-def _read_run(path: Path) -> pa.Table:
-    try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as fault:
-        raise InputError(f"{path}: cannot be read as a run ({' '.join(str(fault).split())})") from None
-    if not table.schema.equals(ORDER):
-        raise InputError(f"{path}: is no run of an order study, or one of another version of lowpix")
-    return table

@@ -1,6 +1,5 @@
 """A study's folder: one file per finished run, written whole, and the tables made of them."""
 
-import math
 import re
 import shutil
 from collections.abc import Collection, Mapping
@@ -14,6 +13,7 @@ import pyarrow.parquet as pq
 
 from lowpix.errors import InputError
 from lowpix.record.atomic import atomic
+from lowpix.record.exact import read_csv, read_parquet
 from lowpix.record.run import Run
 from lowpix.record.settings import EXTENDABLE, read_settings, record_work, write_settings
 from lowpix.record.tables import CURVES, KEY, REVEALED, RUNS, SUMMARY, revealed_pixels, summarise
@@ -123,9 +123,9 @@ class Study:
                 REVEALED.empty_table().to_pandas(),
             )
         return Tables(
-            _read_parquet(self.folder / "curves.parquet", CURVES).to_pandas(),
+            read_parquet(self.folder / "curves.parquet", CURVES).to_pandas(),
             read_summary(self.folder / "summary.csv"),
-            _read_parquet(self.folder / "revealed.parquet", REVEALED).to_pandas(),
+            read_parquet(self.folder / "revealed.parquet", REVEALED).to_pandas(),
         )
 
 
@@ -183,21 +183,7 @@ def read_summary(path: Path) -> pd.DataFrame:
 
     Raises InputError if it cannot be read as one.
     """
-    floats = [column for column, kind in SUMMARY.items() if kind == "float64"]
-    try:
-        return pd.read_csv(
-            path,
-            dtype={column: kind for column, kind in SUMMARY.items() if column not in floats},
-            converters=dict.fromkeys(floats, _float),  # pandas' own parser may miss the last bit
-            keep_default_na=False,  # an image may be called "null"
-            na_values={"pixels_to_target": [""]},
-        )[list(SUMMARY)]
-    except (OSError, ValueError, KeyError) as fault:
-        raise InputError(f"{path}: cannot be read as a summary ({_one_line(fault)})") from None
-
-
-def _float(text: str) -> float:
-    return float(text) if text else math.nan
+    return read_csv(path, SUMMARY, "a summary")
 
 
 def _key(run_file: Path) -> tuple[str, str, int]:
@@ -213,17 +199,7 @@ def _merged(kept: pd.DataFrame, added: pd.DataFrame, *within: str) -> pd.DataFra
 
 
 def _read_run(path: Path) -> pa.Table:
-    return _read_parquet(path, RUNS)
-
-
-def _read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
-    try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as fault:
-        raise InputError(f"{path}: cannot be read as a table ({_one_line(fault)})") from None
-    if not table.schema.equals(schema):
-        raise InputError(f"{path}: was written by another version of lowpix: its columns differ")
-    return table
+    return read_parquet(path, RUNS)
 
 
 def _write_parquet(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
@@ -246,7 +222,3 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _one_line(fault: Exception) -> str:
-    return " ".join(str(fault).split())
