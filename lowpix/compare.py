@@ -48,9 +48,11 @@ class Options:
     baseline: str | None = None
     """Setting, or its acquisition, that all others are compared with; else stratified, or random without it."""
     group_by: str | None = None
-    """Regular expression whose first group names an image's sequence, as '^([^_]+)_': draw whole sequences."""
+    """Regular expression whose first group names an image's sequence, as '^([^_]+)_': the bootstrap draws whole
+    sequences."""
     block_frames: int | None = None
-    """Draw blocks of so many images that follow each other by name, in each sequence of --group-by if given."""
+    """The bootstrap draws blocks of so many images that follow each other by name, in each sequence if it has
+    them."""
     common: bool = False
     """Compare the images and seeds that all settings hold; else a setting that lacks some is refused."""
     out: Path | None = None

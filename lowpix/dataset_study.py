@@ -62,8 +62,10 @@ class Options:
     acquisition: str = "margin"
     """The image study's acquisition whose pixels and pseudo-labels are used."""
     settings: tuple[str, ...] = DEFAULT
-    """full, pseudo, pseudo_stratified, few_full, sparse, sparse_random, full_degraded (the truth with each image's
-    own error rate: full_degraded_flips and full_degraded_borders), pseudo_walker (no network: a random walker)."""
+    """full (the true maps), pseudo (pseudo-labels), pseudo_stratified (of evenly spread pixels), few_full (as many
+    true maps as cost the same hours), sparse (the chosen pixels alone), sparse_random (as many random ones),
+    full_degraded (the truth with each image's own error rate: full_degraded_flips and full_degraded_borders),
+    pseudo_walker (no image network: a random walker)."""
     min_confidence: float = 0.0
     """Pseudo-labels of less confidence become void, 0 to 1; revealed pixels are sure."""
     weigh_by_confidence: bool = False
@@ -73,7 +75,7 @@ class Options:
     Cityscapes (arXiv 1604.01685). The lower, the more maps few_full gets."""
     seconds_per_click: float = 1.0
     """To label a pixel. Bearman et al. (arXiv 1506.02106) measured 2.4 s for the first point of a class in
-    an image and 0.9 s for each further one."""
+    an image and 0.9 s for each further one, where annotators chose the points."""
     network: str = "unet"
     """unet (ours, from scratch), or hf:<folder or model id>, a segmentation model of transformers."""
     width: int = 16
@@ -85,7 +87,8 @@ class Options:
     batch: int = 4
     """Images in a batch, at least 2."""
     learning_rate: float | None = None
-    """Largest, of AdamW; else 0.001, and 0.0003 for pretrained weights."""
+    """Of AdamW, after a warm-up of 5 % of the steps; from there it falls to 0 (polynomial of power 0.9). Else
+    0.001, and 0.0003 for pretrained weights."""
     weight_decay: float = 0.01
     """Of AdamW."""
     scale: float = 1.0

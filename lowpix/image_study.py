@@ -37,7 +37,7 @@ class Options:
     data_root: Path | None = None
     """Folder of the data set or its parent; else LOWPIX_DATA, ./data, the user's cache (camvid is fetched)."""
     split: str | None = None
-    """Part of the data set; else its own default, train."""
+    """Part of the data set; else its own default: train, or all of a folder without parts."""
     limit: int | None = None
     """So many images, spread over the list; else all."""
     images: tuple[str, ...] = ()
@@ -49,7 +49,8 @@ class Options:
     scene_classes: int = 6
     """Classes of the generated scenes, 2 to 50."""
     network: str = "mlp"
-    """mlp (an ensemble of per-pixel networks), mlp_float32 (never in bfloat16) or unet (convolutions)."""
+    """mlp (an ensemble of per-pixel networks, in bfloat16 where the processor multiplies it), mlp_float32 (never)
+    or unet (convolutions)."""
     members: int | None = None
     """Networks per image; else the network's own number (mlp 4, unet 1)."""
     members_from: str = "ensemble"
@@ -66,7 +67,7 @@ class Options:
     oracle_refusal: float = 0.0
     """Share of pixels that the oracle refuses to label, 0 to 1; each costs a click."""
     target: float = 0.98
-    """Accuracy to reach, above 0 to 1, over the image's non-void pixels."""
+    """Accuracy to reach, above 0 to 1, over the image's non-void pixels; --stop budget goes on from there."""
     stop: str = "target"
     """target: an image ends when it reaches the target; budget: it goes on to --max-pixels."""
     max_pixels: int = 1000
@@ -76,11 +77,11 @@ class Options:
     ask_void: bool = False
     """Void pixels may be asked, at the cost of a click; else they never are, as if known beforehand."""
     pixels_per_round: str = "default"
-    """A number, a growth such as 5%, or default: one until 100 are asked, then 5 %."""
+    """A number, a growth such as 5% of those asked so far, or default: one until 100 are asked, then 5%."""
     first_pixels: int = 5
     """Pixels of the first round, drawn uniformly, the same for all settings."""
     spacing: float = 10
-    """No two picks of a round within so many pixels (chessboard distance), while there is room."""
+    """No two picks of a round within so many pixels (chessboard distance), while there is room; not random's."""
     percent: float | None = None
     """Draw picks at random among so many percent of the pixels with the highest scores; else take the top."""
     seed: int = 0

@@ -55,7 +55,8 @@ class Options:
     plateau_cap: int = 10
     """full_plateau takes at most so many times the steps of the other arms."""
     group_by: str | None = None
-    """Regular expression whose first group, as '^([^_]+)_', names an image's sequence: draw whole sequences."""
+    """Regular expression whose first group, as '^([^_]+)_', names an image's sequence: the bootstrap draws
+    these."""
     jobs: int = 1
     """Processes, each with one thread."""
     out: Path | None = None
