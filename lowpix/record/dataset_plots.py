@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from lowpix.data import Dataset, spread
@@ -118,6 +119,9 @@ def draw_costs(axes: Axes, summary: pd.DataFrame, cost: str) -> None:
         if kind == "full":
             axes.axhline(points["mean"].iloc[0], color=colour, linestyle=":", linewidth=1)
     axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
     plain_axes(axes)
 
 
