@@ -1,14 +1,19 @@
 """What all tests share."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import hypothesis
 import matplotlib as mpl
 import pytest
 import torch
 from data_samples import DATA
 
 mpl.use("Agg")
+# A busy machine is no fault, and what passed must pass again: HYPOTHESIS_PROFILE=default looks for new examples.
+hypothesis.settings.register_profile("lowpix", deadline=None, derandomize=True)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "lowpix"))
 
 
 @pytest.fixture(autouse=True)

@@ -33,7 +33,7 @@ def test_every_acquisition_has_a_reference() -> None:
 
 
 @every_acquisition
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(**sizes, batch=st.lists(st.integers(1, 3), max_size=2).map(tuple))
 def test_shapes_with_leading_axes(
     acquisition: Acquisition, seed: int, members: int, pixels: int, classes: int, batch: tuple[int, ...]
@@ -89,7 +89,7 @@ def test_the_others_need_no_more_than_the_mean(acquisition: Acquisition) -> None
 
 
 @every_acquisition
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(**sizes)
 def test_order_of_members_and_classes_is_of_no_account(
     acquisition: Acquisition, seed: int, members: int, pixels: int, classes: int
@@ -105,7 +105,7 @@ def test_order_of_members_and_classes_is_of_no_account(
 
 
 @every_acquisition
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), cut=st.integers(1, 49))
 def test_a_score_depends_on_no_other_pixel(acquisition: Acquisition, seed: int, cut: int) -> None:
     p, noise = draw(seed)
@@ -130,7 +130,7 @@ def test_layout_of_memory_is_of_no_account(acquisition: Acquisition, classes: in
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(**sizes)
 def test_agrees_with_its_formula(name: str, seed: int, members: int, pixels: int, classes: int) -> None:
     least = ACQUISITIONS[name].least_members

@@ -78,7 +78,7 @@ UNITS = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(UNITS, st.floats(0.01, 1), st.integers(0, 3))
 def test_measures_agree_with_loops(units: Units, target: float, per_round_less: int) -> None:
     runs = [
@@ -117,7 +117,7 @@ def _accuracy(rounds: list[tuple[int, float]], start: int, end: int, target: flo
     return [accuracy for n, accuracy in rounds if n <= at][-1]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(st.lists(UNITS, min_size=2, max_size=3))
 def test_headline_is_the_highest_target_that_every_setting_mostly_reaches(units: list[Units]) -> None:
     rounds = min(len(accuracies) for runs in units for accuracies in runs.values())
@@ -186,7 +186,7 @@ def alone(values: pd.Series) -> pd.Series:
     return pd.Series(values.index, index=values.index)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     st.lists(st.integers(-500, 500), min_size=8, max_size=20).filter(lambda v: len(set(v)) > 4),
     st.sampled_from([0.95, 0.99]),

@@ -12,7 +12,7 @@ from lowpix.data.scenes import CLASSES, Scenes
 from lowpix.errors import InputError
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     st.integers(16, 150),
     st.integers(16, 150),

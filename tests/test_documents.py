@@ -52,7 +52,13 @@ def test_readme_example_of_an_own_acquisition_runs(tmp_path: Path) -> None:
 def test_readme_links_lead_somewhere() -> None:
     links = re.findall(r"\]\((?!http)([^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
     assert links
-    assert [link for link in links if not (ROOT / link).exists()] == []
+    for link in links:
+        name, _, anchor = link.partition("#")
+        path = ROOT / (name or "README.md")
+        assert path.exists(), link
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in {title.lower().replace(" ", "-") for title in titles}, link
 
 
 @pytest.mark.parametrize("study", sorted((ROOT / "studies").glob("*.toml")), ids=lambda path: path.stem)

@@ -32,7 +32,7 @@ def brute_force_depth(prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -
     return depth
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(maps)
 def test_error_depth_is_the_chessboard_distance(
     prediction_and_truth: tuple[NDArray[np.uint8], NDArray[np.uint8]],
@@ -45,7 +45,7 @@ def test_error_depth_is_the_chessboard_distance(
     np.testing.assert_array_equal(depth == 0, prediction == truth)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_centre_of_the_largest_mistake_comes_first(data: st.DataObject) -> None:
     """A large square mistake anywhere beside smaller ones of other classes, all on a map that is else right."""

@@ -35,7 +35,7 @@ anything = given(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @anything
 def test_top_picks_the_highest_left_each_time(seed: int, levels: int, count: int, radius: int) -> None:
     scores, askable = maps(seed, levels)
@@ -53,7 +53,7 @@ def test_top_picks_the_highest_left_each_time(seed: int, levels: int, count: int
         assert not left  # fewer only where askable pixels run out
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @anything
 def test_spacing_is_kept(seed: int, levels: int, count: int, radius: int) -> None:
     scores, askable = maps(seed, levels)
@@ -62,7 +62,7 @@ def test_spacing_is_kept(seed: int, levels: int, count: int, radius: int) -> Non
     assert (apart > radius).all()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @anything
 def test_radius_map_gives_each_pick_its_own(seed: int, levels: int, count: int, radius: int) -> None:
     scores, askable = maps(seed, levels)
@@ -102,7 +102,7 @@ def test_ties_are_drawn_but_the_same_for_the_same_seed() -> None:
 
 
 @pytest.mark.parametrize("percent", [1, 5, 37.5, 100])
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 40))
 def test_top_percent_draws_among_the_highest(percent: float, seed: int, count: int) -> None:
     scores, askable = maps(seed)
@@ -152,7 +152,7 @@ every_spread = pytest.mark.parametrize("spread", [stratified, spaced])
 
 
 @every_spread
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(seed=st.integers(0, 2**32), count=st.integers(0, 60), rounds=st.integers(1, 3))
 def test_spread_picks_distinct_askable_pixels(spread: Spread, seed: int, count: int, rounds: int) -> None:
     _, askable = maps(seed)
@@ -171,7 +171,7 @@ def test_spread_picks_distinct_askable_pixels(spread: Spread, seed: int, count: 
         asked = np.concatenate([asked, picks])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(seed=st.integers(0, 2**32), counts=st.lists(st.integers(1, 30), min_size=1, max_size=5))
 def test_stratified_rounds_continue_one_sequence(seed: int, counts: list[int]) -> None:
     _, askable = maps(seed)

@@ -92,7 +92,7 @@ def test_an_undone_pixel_may_be_asked_and_told_again() -> None:
     assert session.answers[-1] == VOID
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(st.lists(st.one_of(st.integers(1, 6), st.integers(-4, -1)), max_size=12))
 def test_the_log_is_what_was_told_less_what_was_undone(moves: list[int]) -> None:
     session, log = start(), []

@@ -46,7 +46,7 @@ every_stacking_network = pytest.mark.parametrize("network", stacking, ids=lambda
 
 
 @every_stacking_network
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     revealed=st.lists(st.integers(0, 2**20), min_size=2, max_size=7),
     room=st.sampled_from([8, 24, 104, 288]),
