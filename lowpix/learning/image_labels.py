@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lowpix.errors import InputError
-from lowpix.record import Study, read_label_map, read_settings
+from lowpix.record import Study, Tables, read_label_map, read_settings
 from lowpix.reveal.acquisition import find_acquisition
 
 
@@ -111,19 +111,21 @@ class Source:
     ) -> Found:
         """Read the labels that these repeats of a data-set study take. InputError where an image has no run."""
         study, stopped = Study(self.folder), self.settings["stop"] == "target"
+        tables = study.tables()  # once: of a study under way it reads a file a run
         found: Found = {}
         seeds = sorted({self.seed(repeat) for repeat in repeats})
         for acquisition in acquisitions:
             for budget in budgets:
                 privileged = stopped or find_acquisition(acquisition).privileged
                 setting = self.setting(acquisition)
-                labels = read_labels(study, setting, seeds, names, privileged, self._kept_at(budget))
+                labels = read_labels(study, tables, setting, seeds, names, privileged, self._kept_at(budget))
                 found |= {(acquisition, budget, seed): of_seed for seed, of_seed in labels.items()}
         return found
 
 
 def read_labels(
     study: Study,
+    tables: Tables,
     setting: str,
     seeds: Collection[int],
     names: Sequence[str],
@@ -132,9 +134,9 @@ def read_labels(
 ) -> dict[int, ImageLabels]:
     """Read what was revealed of images, by seed, when `kept_at` pixels were asked, or in the end.
 
-    Raises InputError where an image has no run.
+    `tables` are those of `study`. Raises InputError where an image has no run.
     """
-    curves, _, revealed = study.tables()
+    curves, _, revealed = tables
     rounds = curves[
         (curves["setting"] == setting) & (curves["asked"] <= (math.inf if kept_at is None else kept_at))
     ]

@@ -106,7 +106,9 @@ def _evenly_spread(
         pass
     names = sorted({name for name, _ in clicks})
     seeds = sorted({seed for _, seed in clicks})
-    return read_labels(study, setting.name, seeds, names, privileged=True)  # as many as the truth had a say in
+    return read_labels(
+        study, study.tables(), setting.name, seeds, names, privileged=True
+    )  # as many as the truth had a say in
 
 
 def _run(dataset: Dataset, setting: Setting, unit: Unit, study: Study, device: torch.device) -> None:
@@ -136,7 +138,7 @@ def _require_same_labels(source: Source, dataset: Dataset) -> None:
         raise InputError(
             f"--image-study {source.folder}: none of its images is here: is --data-root the same data?"
         )
-    for image in told.keys() & set(dataset.images):
+    for image in sorted(told.keys() & set(dataset.images)):
         pixels, labels = told[image][["row", "column"]].to_numpy(), told[image]["label"].to_numpy()
         truth = dataset.labels(image)
         if truth is None or not could_tell(truth, pixels, labels, source.settings["oracle_noise"] > 0):
