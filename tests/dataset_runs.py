@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pytest
 
 from lowpix.dataset_study import Options, dataset_study
 from lowpix.record.dataset_tables import DatasetTables
@@ -37,3 +38,17 @@ def same(one: DatasetTables, other: DatasetTables) -> bool:
 
 def identity(out: Path, pattern: str) -> dict[Path, tuple[int, int]]:
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in out.glob(pattern)}
+
+
+def save_tiny_segformer(folder: Path, classes: int) -> Path:
+    """A model of `transformers` of a few thousand weights; without `transformers` the test is skipped."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.SegformerConfig(
+        num_labels=classes,
+        depths=[1, 1, 1, 1],
+        hidden_sizes=[8, 8, 16, 16],
+        num_attention_heads=[1, 1, 2, 2],
+        decoder_hidden_size=16,
+    )
+    transformers.SegformerForSemanticSegmentation(config).save_pretrained(folder)
+    return folder

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dataset_runs import save_tiny_segformer
 
 from lowpix.errors import InputError
 from lowpix.learning import evaluation
@@ -19,18 +20,7 @@ CPU = torch.device("cpu")
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A saved SegFormer of a few thousand weights, for three classes."""
-    transformers = pytest.importorskip("transformers")
-    config = transformers.SegformerConfig(
-        num_labels=3,
-        depths=[1, 1, 1, 1],
-        hidden_sizes=[8, 8, 16, 16],
-        num_attention_heads=[1, 1, 2, 2],
-        decoder_hidden_size=16,
-    )
-    folder = tmp_path_factory.mktemp("segformer")
-    transformers.SegformerForSemanticSegmentation(config).save_pretrained(folder)
-    return folder
+    return save_tiny_segformer(tmp_path_factory.mktemp("segformer"), 3)
 
 
 @pytest.mark.parametrize("size", [(32, 48), (17, 33), (5, 3)])

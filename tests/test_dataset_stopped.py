@@ -7,10 +7,10 @@ import sys
 import time
 from pathlib import Path
 
-import pandas as pd
 import pytest
+import stopped_runs
+from stopped_runs import ROOT, finish
 
-ROOT = Path(__file__).parents[1]
 OPTIONS = (
     "--scene-size 32 48 --scene-count 4 --scene-classes 4 --budgets 8 --width 4 --epochs 6 --settings full sparse"
 )
@@ -18,12 +18,6 @@ OPTIONS = (
 
 def command(out: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "lowpix.dataset_study", *OPTIONS.split(), "--out", str(out), *options]
-
-
-def finish(out: Path, *options: str) -> str:
-    done = subprocess.run(command(out, *options), capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def stop_in_the_middle(out: Path, how: signal.Signals) -> tuple[int, str]:
@@ -42,21 +36,18 @@ def stop_in_the_middle(out: Path, how: signal.Signals) -> tuple[int, str]:
 
 
 def content(out: Path) -> dict[str, bytes]:
-    """All that must be the same: tables but for their seconds, models, predictions."""
-    tables = {name: pd.read_csv(out / f"{name}.csv", dtype=str) for name in ("summary", "ratios", "history")}
-    tables["confusion"] = pd.read_parquet(out / "confusion.parquet")
-    texts = {
-        name: table.drop(columns="seconds", errors="ignore").to_csv(index=False).encode()
-        for name, table in tables.items()
-    }
-    files = sorted([*out.glob("models/*/*.safetensors"), *out.glob("predictions/**/*.png")])
-    return texts | {str(path.relative_to(out)): path.read_bytes() for path in files}
+    """All that must be the same."""
+    return stopped_runs.content(
+        out,
+        ("summary.csv", "ratios.csv", "history.csv", "confusion.parquet"),
+        ("models/*/*.safetensors", "predictions/**/*.png"),
+    )
 
 
 @pytest.fixture(scope="module")
 def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("never_stopped")
-    finish(out)
+    finish(command(out))
     return content(out)
 
 
@@ -65,7 +56,7 @@ def test_killed_and_resumed_is_never_stopped(tmp_path: Path, never_stopped: dict
     code, _ = stop_in_the_middle(tmp_path, signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert not (tmp_path / "summary.csv").exists()  # it had no time to write tables
-    finish(tmp_path)
+    finish(command(tmp_path))
     assert content(tmp_path) == never_stopped
 
 
@@ -76,13 +67,13 @@ def test_ctrl_c_leaves_tables_and_goes_on(tmp_path: Path, never_stopped: dict[st
     assert "Traceback" not in complaint
     assert "stopped; the same command goes on from here" in complaint.splitlines()
     assert (tmp_path / "summary.csv").exists()
-    finish(tmp_path)
+    finish(command(tmp_path))
     assert content(tmp_path) == never_stopped
 
 
 @pytest.mark.slow
 def test_processes_change_no_table(tmp_path: Path, never_stopped: dict[str, bytes]) -> None:
-    finish(tmp_path, "--jobs", "2")
+    finish(command(tmp_path, "--jobs", "2"))
     assert content(tmp_path) == never_stopped
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from data_samples import write, write_folder
-from dataset_runs import identity, same, study
+from dataset_runs import identity, same, save_tiny_segformer, study
 from PIL import Image
 from scipy import stats
 from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
@@ -311,16 +311,7 @@ def test_study_files_are_valid(file: Path) -> None:
 
 
 def test_a_model_of_transformers_is_trained_and_labels_photographs(tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers")
-    config = transformers.SegformerConfig(
-        num_labels=9,
-        depths=[1, 1, 1, 1],
-        hidden_sizes=[8, 8, 16, 16],
-        num_attention_heads=[1, 1, 2, 2],
-        decoder_hidden_size=16,
-    )
-    transformers.SegformerForSemanticSegmentation(config).save_pretrained(tmp_path / "saved")
-    network = f"hf:{tmp_path / 'saved'}"
+    network = f"hf:{save_tiny_segformer(tmp_path / 'saved', 9)}"
     tables = study(tmp_path / "out", ["full"], network=network)
     assert same(study(tmp_path / "again", ["full"], network=network), tables)
     write(tmp_path / "photos" / "a.png", np.zeros((30, 40, 3)))

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import stopped_runs
+from stopped_runs import ROOT, finish
 
-ROOT = Path(__file__).parents[1]
 OPTIONS = "--scene-size 40 56 --scene-count 4 --max-pixels 45 --pixels-per-round 1 --stop budget"
 SETTINGS = ["--acquisition", "margin", "random"]
 RUNS = 8
@@ -20,12 +21,6 @@ RUNS = 8
 
 def command(out: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "lowpix.image_study", *OPTIONS.split(), *SETTINGS, "--out", str(out), *options]
-
-
-def finish(out: Path, *options: str) -> str:
-    done = subprocess.run(command(out, *options), capture_output=True, text=True, cwd=ROOT, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 @contextmanager
@@ -60,25 +55,18 @@ def identity(files: list[Path]) -> dict[Path, tuple[int, int]]:
 
 
 def content(out: Path) -> dict[str, bytes]:
-    """All that must be the same: tables but for their seconds, pseudo-labels, confidence."""
-    tables = {
-        "curves": pd.read_parquet(out / "curves.parquet"),
-        "summary": pd.read_csv(out / "summary.csv", dtype=str),
-        "revealed": pd.read_parquet(out / "revealed.parquet"),
-    }
-    texts = {
-        # repr of a float is exact, so equal text is equal bits
-        name: table.drop(columns="seconds", errors="ignore").to_csv(index=False).encode()
-        for name, table in tables.items()
-    }
-    maps = sorted([*out.glob("pseudo_labels/**/*.png"), *out.glob("confidence/**/*.png")])
-    return texts | {str(path.relative_to(out)): path.read_bytes() for path in maps}
+    """All that must be the same."""
+    return stopped_runs.content(
+        out,
+        ("curves.parquet", "summary.csv", "revealed.parquet"),
+        ("pseudo_labels/**/*.png", "confidence/**/*.png"),
+    )
 
 
 @pytest.fixture(scope="module")
 def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("never_stopped")
-    finish(out)
+    finish(command(out))
     return content(out)
 
 
@@ -95,7 +83,7 @@ def test_killed_and_resumed_is_never_stopped(tmp_path: Path, never_stopped: dict
         written = identity(files)
     assert not (tmp_path / "summary.csv").exists()  # it had no time to write tables
     left = RUNS - len(list(tmp_path.glob("runs/*/*/*.parquet")))
-    assert f"{RUNS} runs, {left} of them to do" in finish(tmp_path)
+    assert f"{RUNS} runs, {left} of them to do" in finish(command(tmp_path))
     assert content(tmp_path) == never_stopped
     assert identity(list(written)) == written  # not written again
     assert not list(tmp_path.glob("runs/**/*.tmp"))
@@ -107,7 +95,7 @@ def test_killed_with_jobs_and_resumed_with_others(tmp_path: Path, never_stopped:
         written = identity(wait_for_runs(process, tmp_path, 1))
         os.killpg(process.pid, signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-    finish(tmp_path, "--jobs", "2")
+    finish(command(tmp_path, "--jobs", "2"))
     assert content(tmp_path) == never_stopped
     assert identity(list(written)) == written
 
@@ -130,7 +118,7 @@ def test_ctrl_c_leaves_tables_of_what_is_finished(
     assert (tmp_path / "curves.png").exists()
     assert len(pd.read_parquet(tmp_path / "curves.parquet")) == 41 * len(finished)
     written = identity(finished)
-    finish(tmp_path)
+    finish(command(tmp_path))
     assert content(tmp_path) == never_stopped
     assert identity(finished) == written
 
