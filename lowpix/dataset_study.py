@@ -19,9 +19,11 @@ from lowpix.learning.splits import Splits, open_splits
 from lowpix.learning.training import Recipe
 from lowpix.learning.work import run_jobs
 from lowpix.networks.device import find_device
-from lowpix.record import as_text, open_study
+from lowpix.record import as_text, open_study, read_settings
 from lowpix.record.dataset_plots import write_dataset_pictures
 from lowpix.record.dataset_tables import OUTPUTS, DatasetStudy, dataset_overview
+from lowpix.record.settings import EXTENDABLE as IMAGES_EXTENDABLE
+from lowpix.record.settings import keep_section
 from lowpix.reveal.acquisition import find_acquisition
 
 
@@ -87,8 +89,8 @@ class Options:
     batch: int = 4
     """Images in a batch, at least 2."""
     learning_rate: float | None = None
-    """Of AdamW, after a warm-up of 5 % of the steps; from there it falls to 0 (polynomial of power 0.9). Else
-    0.001, and 0.0003 for pretrained weights."""
+    """Of AdamW; it falls to 0 over all steps (polynomial of power 0.9), and is warmed up over the first 5 % of
+    them. Else 0.001, and 0.0003 for pretrained weights."""
     weight_decay: float = 0.01
     """Of AdamW."""
     scale: float = 1.0
@@ -253,7 +255,9 @@ def _materials(
     planned = _planned(options, folder, acquisitions)
     confidence = options.weigh_by_confidence or options.min_confidence > 0
     spare = out / "stratified"
+    _keep_source(out, folder)  # before anything is done for labels of another study
     source, found = labelled(planned, splits.train, splits.names, repeats, budgets, spare, confidence)
+    _keep_source(out, folder)
     for job, budget in clicked.items():
         seed = source.seed(job.repeat)
         materials[job] = replace(
@@ -265,6 +269,14 @@ def _materials(
             refusal=source.settings["oracle_refusal"],
         )
     return materials
+
+
+def _keep_source(out: Path, folder: Path) -> None:
+    """Write down what the image study in `folder` is; InputError where finished runs learned from another."""
+    record = folder / "study.toml"
+    if record.exists():
+        fixed = {key: value for key, value in read_settings(record).items() if key not in IMAGES_EXTENDABLE}
+        keep_section(out / "study.toml", "image_study", fixed)
 
 
 def _planned(options: Options, folder: Path, acquisitions: tuple[str, ...]) -> ImageOptions:
@@ -306,14 +318,17 @@ def _open(options: Options, split: str | None) -> Dataset:
 def _budgets(options: Options, folder: Path, dataset: Dataset) -> tuple[int, ...]:
     """Pixels an image, each once; InputError for one at which the image study keeps nothing."""
     given = tuple(dict.fromkeys(options.budgets))
+    if options.kinds() == ("full",):
+        return given
     if not (folder / "study.toml").exists():
         return given or (PLANNED,)
     kept = open_source(_planned(options, folder, (options.acquisition,)), dataset).budgets
     for budget in given:
         if budget not in kept:
+            other = "--out" if options.image_study is None else "--image-study and --out"
             raise InputError(
                 f"--budgets {budget}: {folder} keeps pseudo-labels at {', '.join(map(str, kept))} pixels "
-                "(its --keep-at): name another --image-study"
+                f"(its --keep-at): name another {other}"
             )
     return given or kept[-1:]
 

@@ -101,8 +101,8 @@ def order_study(options: Options) -> tuple[pd.DataFrame, pd.DataFrame]:
 
 def describe(table: pd.DataFrame, pairs: pd.DataFrame, options: Options) -> str:
     """What came of it, as text: each arm, and in_order against each other arm."""
-    images, seeds = table["image"].nunique(), table["seed"].nunique()
-    count = f"{images} image{'s' if images > 1 else ''} × {seeds} seed{'s' if seeds > 1 else ''}"
+    images, runs = table["image"].nunique(), len(table[["image", "seed"]].drop_duplicates())
+    count = f"{images} image{'s' if images > 1 else ''}, {runs} run{'s' if runs > 1 else ''} an arm"
     lines = [
         f"{table['setting'].iloc[0]}: {count}, {options.batch} pixels a step in every arm",
         "Percent of the pixels that are neither revealed nor void, means over images",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lowpix.command import main, parse
-from lowpix.data import open_dataset
+from lowpix.data import Dataset, open_dataset
 from lowpix.errors import InputError
 from lowpix.learning.evaluation import label_image
 from lowpix.learning.segmenter import Model, load_model
@@ -45,7 +45,7 @@ class Options:
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
     fresh: bool = False
-    """Label all images again, whatever made the maps that are there."""
+    """Label all images again, whichever model made the maps that are there."""
 
 
 def predict(options: Options) -> int:
@@ -63,9 +63,7 @@ def predict(options: Options) -> int:
     network, scale = model.network.to(device), options.scale or model.scale
     photos = open_dataset("folder", options.photos, options.split)
     files = {name: options.out / f"{name}.png" for name in photos.images}
-    for name, file in files.items():
-        if file in (photos.image_file(name), photos.label_file(name)):
-            raise InputError(f"--out {options.out}: would overwrite {file}: name another folder")
+    _require_apart(options, photos, list(files.values()))
     _require_same_model(options, scale, list(files.values()))
     todo = [name for name, file in files.items() if not file.exists()]
     print(f"{len(files)} images, {len(todo)} of them to label: {', '.join(model.classes)}", flush=True)
@@ -86,12 +84,30 @@ def predict(options: Options) -> int:
     return len(todo)
 
 
+def _require_apart(options: Options, photos: Dataset, files: Sequence[Path]) -> None:
+    """Refuse a folder where a label map would replace an original, or be taken for one from then on."""
+    originals = {
+        file.resolve()
+        for name in photos.images
+        for file in (photos.image_file(name), photos.label_file(name))
+        if file is not None
+    }
+    for file in files:
+        if file.resolve() in originals:
+            raise InputError(f"--out {options.out}: would overwrite {file}: name another folder")
+    folder = options.photos if photos.split == "all" else options.photos / photos.split
+    if (folder / "images").is_dir() and any(
+        options.out.resolve().is_relative_to((folder / name).resolve()) for name in ("images", "labels")
+    ):
+        raise InputError(f"--out {options.out}: is where the data set has its own files: name another folder")
+
+
 def _require_same_model(options: Options, scale: float, files: Sequence[Path]) -> None:
     """Mark the folder of labels as this model's, or refuse one that is another's."""
     mark = options.out / MARK
     made = f"{hashlib.sha256(options.model.read_bytes()).hexdigest()} scale {scale:g}"
     there = [file for file in files if file.exists()]
-    if not options.fresh and there and not mark.exists():
+    if there and not mark.exists():
         raise InputError(f"--out {options.out}: holds {there[0].name}, not by this program: name another folder")
     if not options.fresh and mark.exists() and mark.read_text(encoding="utf-8").strip() != made:
         raise InputError(

@@ -81,6 +81,8 @@ def test_an_image_study_of_other_images_is_refused(tmp_path: Path) -> None:
     study(tmp_path, ["pseudo"])
     with pytest.raises(InputError, match=r"its scene_size is \[24, 32\], not \[24, 40\]: other images"):
         study(tmp_path / "b", ["pseudo"], image_study=tmp_path / "image_study", scene_size=(24, 40))
+    with pytest.raises(InputError, match=r"\(--seed names them\)"):
+        study(tmp_path / "b", ["pseudo"], image_study=tmp_path / "image_study", seed=1)
     with pytest.raises(InputError, match="is no image study"):
         study(tmp_path / "c", ["pseudo"], image_study=tmp_path)
 
@@ -108,6 +110,36 @@ def test_an_image_study_of_other_data_under_the_same_name_is_refused(tmp_path: P
         studied("third", folder(tmp_path / "names", ("c", "d"), False), images)
     assert identity(images, "**/*.png") == before
     assert not (tmp_path / "other").exists()
+
+
+def test_an_image_study_that_was_made_anew_is_refused(tmp_path: Path) -> None:
+    """Else the seeds of one row would have learned from labels of two kinds."""
+    study(tmp_path, ["full", "pseudo"])
+    options = {key: SMALL[key] for key in ("scene_size", "scene_count", "scene_classes")}
+    options |= {"stop": "budget", "max_pixels": 8, "out": tmp_path / "image_study"}
+    image_study(ImageOptions(**options, members=2, fresh=True))
+    before = pd.read_csv(tmp_path / "summary.csv")
+    with pytest.raises(InputError, match=r"study\.toml: image_study: .*members was 4, now 2.*--fresh starts anew"):
+        study(tmp_path, ["full", "pseudo"], repeats=2)
+    assert len(pd.read_csv(tmp_path / "summary.csv")) == len(before)
+    assert set(study(tmp_path, ["pseudo"], fresh=True).summary["setting"]) == {"pseudo-8"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [("size", "20×32 pixels: must be 24×32"), ("id", "holds id 9: must be below 4"), ("broken", "cannot be read")],
+)
+def test_a_faulty_label_map_is_named_before_anything_is_trained(fault: str, told: str, tmp_path: Path) -> None:
+    study(tmp_path / "a", ["pseudo"])
+    images = tmp_path / "a/image_study"
+    file = sorted((images / "pseudo_labels").rglob("*.png"))[-1]
+    if fault == "broken":
+        file.write_bytes(file.read_bytes()[:60])
+    else:
+        write(file, np.full((24 - 4 * (fault == "size"), 32), 9 * (fault == "id")))
+    with pytest.raises(InputError, match=rf"{file.name}: .*{told}"):
+        study(tmp_path / "b", ["full", "pseudo"], image_study=images)
+    assert not list((tmp_path / "b").rglob("runs/*/*.json"))
 
 
 def test_an_acquisition_of_ones_own_is_named_in_the_tables(

@@ -209,6 +209,7 @@ def test_the_walker_keeps_revealed_pixels_and_finds_regions(scenes: Dataset) -> 
     assert (walked[:, :12] == 4).all()
     assert (walked[:, 12:] == 1).all()
     assert (walk(image, rows[:1], columns[:1], labels[:1]) == 4).all()
+    assert (walk(image, rows[:0], columns[:0], labels[:0]) == IGNORE).all()
 
 
 def test_the_walker_is_kept(material: Material, scenes: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from dataset_runs import save_tiny_segformer
+from safetensors.torch import save_file
 
 from lowpix.errors import InputError
 from lowpix.learning import evaluation
 from lowpix.learning.evaluation import label_image
-from lowpix.learning.segmenter import Model, build, load_model, save_model
+from lowpix.learning.segmenter import FORMAT, Model, build, load_model, save_model, tensors
 
 WEIGHTS = Path(__file__).parents[2] / "shared" / "weights" / "mobilenet_v2_1.0_imagenet"
 CPU = torch.device("cpu")
@@ -136,6 +137,14 @@ def test_a_file_that_is_no_model_is_named(content: bytes | None, tmp_path: Path)
     if content is not None:
         file.write_bytes(content)
     with pytest.raises(InputError, match=r"x\.safetensors: cannot be read as a model"):
+        load_model(file)
+
+
+def test_a_model_that_tells_too_little_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "x.safetensors"
+    description = {"network": "unet", "classes": 3, "width": 4}
+    save_file(tensors(build("unet", 3, 4, False, 0)), file, {FORMAT: json.dumps({"description": description})})
+    with pytest.raises(InputError, match=r"x\.safetensors: cannot be read as a model \('classes'\)"):
         load_model(file)
 
 

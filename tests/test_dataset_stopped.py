@@ -20,10 +20,15 @@ def command(out: Path, *options: str) -> list[str]:
     return [sys.executable, "-m", "lowpix.dataset_study", *OPTIONS.split(), "--out", str(out), *options]
 
 
-def stop_in_the_middle(out: Path, how: signal.Signals) -> tuple[int, str]:
+def stop_in_the_middle(out: Path, how: signal.Signals, *options: str) -> tuple[int, str]:
     """Send a signal to a study, with all its workers, as soon as a run keeps a state."""
     with subprocess.Popen(
-        command(out), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT, start_new_session=True
+        command(out, *options),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        start_new_session=True,
     ) as process:
         until = time.monotonic() + 120
         while not list(out.glob("state/*/*.safetensors")):
@@ -61,8 +66,9 @@ def test_killed_and_resumed_is_never_stopped(tmp_path: Path, never_stopped: dict
 
 
 @pytest.mark.slow
-def test_ctrl_c_leaves_tables_and_goes_on(tmp_path: Path, never_stopped: dict[str, bytes]) -> None:
-    code, complaint = stop_in_the_middle(tmp_path, signal.SIGINT)
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_leaves_tables_and_goes_on(jobs: str, tmp_path: Path, never_stopped: dict[str, bytes]) -> None:
+    code, complaint = stop_in_the_middle(tmp_path, signal.SIGINT, "--jobs", jobs)
     assert code == 130
     assert "Traceback" not in complaint
     assert "stopped; the same command goes on from here" in complaint.splitlines()

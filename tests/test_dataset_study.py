@@ -1,15 +1,17 @@
 """The data-set study as a whole: its tables, how it goes on and is extended, what it refuses."""
 
 import tomllib
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from data_samples import write, write_folder
 from dataset_runs import identity, same, save_tiny_segformer, study
+from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
 from sklearn.metrics import accuracy_score, confusion_matrix, jaccard_score
@@ -19,8 +21,12 @@ from lowpix.dataset_study import Options, command, dataset_study
 from lowpix.errors import InputError
 from lowpix.image_study import Options as ImageOptions
 from lowpix.learning.labels import DEFAULT
+from lowpix.learning.samples import Batches
+from lowpix.learning.segmenter import Segmenter, build
+from lowpix.learning.training import Recipe, train
 from lowpix.predict import Options as PredictOptions
 from lowpix.predict import predict
+from lowpix.record.dataset_plots import draw_costs
 from lowpix.record.dataset_tables import dataset_overview, ratios
 
 ROOT = Path(__file__).parents[1]
@@ -105,6 +111,13 @@ def test_study_toml_tells_what_was_done(tmp_path: Path) -> None:
     assert "device" not in settings
 
 
+def test_costs_of_equal_runs_are_drawn(tmp_path: Path) -> None:
+    """The mean of three equal numbers may be larger than each of them."""
+    for miou in np.random.default_rng(0).random(20):
+        rows = [{"kind": "mine", "setting": "mine-8", "hours": 1.0, "miou": miou}] * 3
+        draw_costs(Figure().subplots(), pd.DataFrame(rows), "hours")
+
+
 def test_pictures_are_drawn(tmp_path: Path) -> None:
     study(tmp_path, repeats=2)
     for name in ("overview.png", "history.png", "costs.png"):
@@ -131,6 +144,8 @@ def test_ratios_are_those_of_a_paired_t_test() -> None:
         assert found.loc[setting, "low"] == pytest.approx(low)
         assert found.loc[setting, "high"] == pytest.approx(high)
         assert low < found.loc[setting, "ratio"] < high
+    unpaired = [{"setting": "sparse", "seed": 9, "miou": 0.5, "label_seed": 9}]
+    assert list(ratios(pd.DataFrame(rows + unpaired))["label_seeds"]) == [3, 3]  # no pair, no label seed
     single = ratios(pd.DataFrame(rows).query("seed == 0"))
     assert single["low"].isna().all()
     assert single.set_index("setting").loc["pseudo", "ratio"] == pytest.approx(
@@ -194,7 +209,7 @@ def test_tables_alone_are_enough_to_go_on(tmp_path: Path) -> None:
     ("change", "told"),
     [
         ({"epochs": 3}, "epochs was 2, now 3"),
-        ({"network": "hf:x", "width": 8}, "--network hf:x"),
+        ({"from_scratch": True}, "from_scratch was False, now True"),
         ({"scale": 0.5}, "scale was 1.0, now 0.5"),
         ({"seconds_per_click": 2.0}, "seconds_per_click was 1.0, now 2.0"),
     ],
@@ -212,6 +227,37 @@ def test_fresh_starts_anew_but_keeps_the_image_study(tmp_path: Path) -> None:
     assert set(tables.summary["setting"]) == {"full"}
     assert identity(tmp_path, "image_study/pseudo_labels/*/*/*.png") == labels
     assert labels
+
+
+def test_all_settings_are_trained_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same first weights, windows, steps and rates for every setting of a seed."""
+    seen = []
+
+    def spy(network: Segmenter, batches: Batches, recipe: Recipe, *rest: Any, **options: Any) -> Any:
+        weights = torch.cat([value.flatten().float() for value in network.state_dict().values()])
+        seen.append((batches.annotation, weights, [batches(step)[0] for step in range(3)], recipe))
+        return train(network, batches, recipe, *rest, **options)
+
+    monkeypatch.setattr("lowpix.learning.run.train", spy)
+    study(tmp_path, DEFAULT, repeats=2)
+    first, *others = seen[: len(DEFAULT)]
+    assert {len(annotation.images) for annotation, *_ in seen} == {3, 1}  # few_full has but one map
+    for annotation, weights, images, recipe in others:
+        assert torch.equal(weights, first[1])
+        assert recipe == first[3]
+        if annotation.images == first[0].images:
+            assert all(map(torch.equal, images, first[2]))
+    other = seen[len(DEFAULT)]
+    assert not torch.equal(other[1], first[1])
+    assert not torch.equal(other[2][0], first[2][0])
+
+
+def test_a_broken_state_is_named(tmp_path: Path) -> None:
+    state = tmp_path / "state/full/0.safetensors"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"no state")
+    with pytest.raises(InputError, match=r"full/0\.safetensors: cannot be gone on from .*: remove it to begin"):
+        train(build("unet", 3, 4, True, 0), lambda _: None, Recipe(1, 1, 0.1, 0), 0, torch.device("cpu"), state)  # type: ignore[arg-type,return-value]
 
 
 # Options
@@ -291,6 +337,10 @@ def test_a_folder_of_ones_own_of_several_sizes(tmp_path: Path) -> None:
         out=out,
         crop=(16, 16),
     )
+    with pytest.raises(InputError, match=r"^--test-split exam: .* has test, train"):
+        dataset_study(replace(options, test_split="exam"))
+    with pytest.raises(InputError, match=r"^--validation-split val: .* has test, train"):
+        dataset_study(replace(options, select="validation"))
     summary = dataset_study(options).tables().summary
     assert list(summary["iou_up"].notna()) == [True, True]
     assert "pseudo" in dataset_overview(dataset_study(options).tables()).to_string()
@@ -320,7 +370,7 @@ def test_a_model_of_transformers_is_trained_and_labels_photographs(tmp_path: Pat
         assert picture.size == (40, 30)
 
 
-def test_without_arguments_the_command_tells_where_things_are(
+def test_the_command_tells_where_things_are(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)

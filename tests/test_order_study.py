@@ -17,11 +17,12 @@ import pytest
 from data_samples import write
 from PIL import Image
 
-from lowpix import InputError, image_study, order_study
+from lowpix import ImageSession, InputError, image_study, order_study
 from lowpix.networks import PixelMLP
 from lowpix.order_study import Options, describe
 from lowpix.order_study import order_study as run
 from lowpix.record.order_tables import AGAINST, ARMS, order_pairs
+from lowpix.reveal import order_runs
 
 ROOT = Path(__file__).parents[1]
 SMALL: dict[str, Any] = {"scene_size": (24, 32), "scene_count": 2, "max_pixels": 12, "pixels_per_round": "4"}
@@ -80,14 +81,32 @@ def test_tables_and_picture(study: Path, tmp_path: Path, capsys: pytest.CaptureF
     settings = tomllib.loads((tmp_path / "study.toml").read_text())["settings"]
     assert (settings["seeds"], settings["study_seeds"], settings["network"]) == (3, [0, 1], "mlp")
     text = describe(table, pairs, Options(batch=8, plateau_cap=2))
-    assert "2 images × 3 seeds, 8 pixels a step" in text
+    assert "2 images, 6 runs an arm, 8 pixels a step" in text
     assert "0 of 6 runs ended before 2 times" in text
     assert "in order, against the full label map without order" in text
     assert "42 runs, 42 of them to do" in capsys.readouterr().out
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_arms_differ_and_share_their_beginning(study: Path, tmp_path: Path) -> None:
+def test_all_arms_begin_with_the_same_weights(
+    study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: dict[int, list[np.ndarray]] = {0: [], 1: []}
+
+    def spy(session: ImageSession, *rest: Any) -> int:
+        begun[len(begun[0]) // len(ARMS)].append(session.learner.flat.detach().numpy().copy())
+        return order_runs_train(session, *rest)
+
+    order_runs_train = order_runs._train
+    monkeypatch.setattr(order_runs, "_train", spy)
+    again(study, tmp_path, seeds=2, limit=1)
+    for first, *others in begun.values():
+        assert len(others) == len(ARMS) - 1
+        assert all(np.array_equal(other, first) for other in others)
+    assert not np.array_equal(begun[0][0], begun[1][0])
+
+
+def test_arms_differ_and_depend_on_nothing_else(study: Path, tmp_path: Path) -> None:
     """Fresh weights: a run depends on its image and seed, not on which others are done."""
     table, _ = again(study, tmp_path / "all", seeds=1, limit=1)
     assert table["accuracy"].nunique() > 4
@@ -201,6 +220,10 @@ def test_data_that_is_gone_or_another(tmp_path: Path) -> None:
         again(study, tmp_path / "out", data_root=tmp_path / "nowhere")
     write(data / "labels" / "a.png", np.repeat([[1], [0]], 8, axis=0) * np.ones((1, 16)))
     with pytest.raises(InputError, match="pixels of a have other labels in folder"):
+        again(study, tmp_path / "out", data_root=data)
+    write(data / "images" / "a.png", np.zeros((16, 20, 3)))
+    write(data / "labels" / "a.png", np.repeat([[0], [1]], 8, axis=0) * np.ones((1, 16)))
+    with pytest.raises(InputError, match="image a and its label map differ in size"):
         again(study, tmp_path / "out", data_root=data)
     for kind in ("images", "labels"):
         (data / kind / "a.png").unlink()

@@ -84,9 +84,28 @@ def test_a_broken_photograph_does_not_stop_the_others(model: Path, photos: Path,
     assert len(list((tmp_path / "labels").glob("*.png"))) == 3
 
 
-def test_photographs_are_never_overwritten(model: Path, photos: Path) -> None:
-    with pytest.raises(InputError, match=r"would overwrite .*house\.png: name another folder"):
-        predict(Options(photos, model, photos))
+def test_photographs_are_never_overwritten(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = (photos / "house.png").read_bytes()
+    (tmp_path / "link").symlink_to(photos)
+    monkeypatch.chdir(tmp_path)
+    for out in (photos, Path("photos"), photos / ".." / "photos", tmp_path / "link"):
+        for fresh in (False, True):
+            with pytest.raises(InputError, match=r"would overwrite .*house\.png: name another folder"):
+                predict(Options(photos, model, out, fresh=fresh))
+    assert (photos / "house.png").read_bytes() == before
+
+
+@pytest.mark.parametrize("folder", ["images", "images/sub", "labels"])
+def test_a_data_sets_own_folders_are_not_written_to(model: Path, tmp_path: Path, folder: str) -> None:
+    """Else the label maps were taken for photographs, or for labels by hand, from then on."""
+    write(tmp_path / "own/images/a.jpg", np.zeros((20, 30, 3)))
+    with pytest.raises(InputError, match=r"is where the data set has its own files: name another folder"):
+        predict(Options(tmp_path / "own", model, tmp_path / "own" / folder))
+    assert sorted(path.name for path in (tmp_path / "own").rglob("*")) == ["a.jpg", "images"]
+    assert predict(Options(tmp_path / "own", model, tmp_path / "own/predicted")) == 1
+    assert predict(Options(tmp_path / "own/images", model, tmp_path / "own/images/predicted")) == 1
 
 
 @pytest.mark.parametrize("what", ["model", "photos", "empty"])
@@ -109,8 +128,9 @@ def test_labels_by_hand_are_never_overwritten(model: Path, tmp_path: Path) -> No
             predict(Options(tmp_path / "own", model, tmp_path / "own/labels", **options))
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/a.png").write_bytes(before)
-    with pytest.raises(InputError, match=r"holds a\.png, not by this program: name another folder"):
-        predict(Options(tmp_path / "own", model, tmp_path / "labels"))
+    for fresh in (False, True):
+        with pytest.raises(InputError, match=r"holds a\.png, not by this program: name another folder"):
+            predict(Options(tmp_path / "own", model, tmp_path / "labels", fresh=fresh))
     assert (tmp_path / "own/labels/a.png").read_bytes() == before == (tmp_path / "labels/a.png").read_bytes()
 
 

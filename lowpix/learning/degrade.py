@@ -9,7 +9,6 @@ from skimage.color import rgb2lab
 from skimage.segmentation import random_walker
 
 from lowpix.data import IGNORE
-from lowpix.errors import InputError
 
 WOBBLE = 8.0  # pixels over which a border that moved keeps its direction
 
@@ -61,13 +60,11 @@ def walk(
 ) -> NDArray[np.uint8]:
     """Labels (H, W) of an image (H, W, 3) by scikit-image's random walker on Lab colour from revealed pixels (n,).
 
-    Raises InputError where no pixel is revealed.
+    Void everywhere where no pixel is revealed.
     """
     held, index = np.unique(labels, return_inverse=True)
-    if not len(held):
-        raise InputError("pseudo_walker: an image has no revealed pixel to walk from")
-    if len(held) == 1:
-        return np.full(image.shape[:2], held[0], np.uint8)
+    if len(held) < 2:
+        return np.full(image.shape[:2], held[0] if len(held) else IGNORE, np.uint8)
     seeds = np.zeros(image.shape[:2], np.int32)
     seeds[rows, columns] = index + 1
     with warnings.catch_warnings():

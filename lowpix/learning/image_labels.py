@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from lowpix.data import Dataset
 from lowpix.errors import InputError
 from lowpix.record import Study, Tables, read_label_map, read_settings
 from lowpix.reveal.acquisition import find_acquisition
@@ -39,9 +40,13 @@ class ImageLabels:
     privileged: bool
     """Whether the truth had a say in the choice of the pixels or in their number."""
 
+    def file(self, image: str) -> Path:
+        """Where the pseudo-labels are."""
+        return self.study.label_map_file(self.setting, self.seed, image, self.kept_at)
+
     def labels(self, image: str) -> NDArray[np.uint8]:
         """The pseudo-labels (H, W), revealed pixels as they were told."""
-        labels = read_label_map(self.study.label_map_file(self.setting, self.seed, image, self.kept_at))
+        labels = read_label_map(self.file(image))
         told = self.revealed[image]
         labels[told.rows, told.columns] = told.labels
         return labels
@@ -123,6 +128,19 @@ class Source:
         return found
 
 
+def require_maps(found: Found, dataset: Dataset, names: Sequence[str]) -> None:
+    """Raise InputError for a label map that cannot be read, or is none of its image."""
+    for name in names:
+        shape, classes = dataset.image(name).shape[:2], len(dataset.classes)
+        for labels in found.values():
+            file = labels.file(name)
+            ids = read_label_map(file)
+            if ids.shape != shape:
+                raise InputError(f"{file}: {_by(ids.shape)} pixels: must be {_by(shape)}, as the image")
+            if ids.max() >= classes:
+                raise InputError(f"{file}: holds id {ids.max()}: must be below {classes}, the number of classes")
+
+
 def read_labels(
     study: Study,
     tables: Tables,
@@ -151,6 +169,10 @@ def read_labels(
         clicks = {name: int(of_seed["asked"][name]) for name in names}
         found[seed] = ImageLabels(study, setting, seed, kept_at, pixels, clicks, privileged)
     return found
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
 
 
 def _revealed(rows: pd.DataFrame | None, count: int) -> Revealed:

@@ -11,7 +11,14 @@ from tqdm import tqdm
 from lowpix.data import Dataset
 from lowpix.errors import InputError
 from lowpix.image_study import Options, image_study
-from lowpix.learning.image_labels import Found, ImageLabels, Source, options_of, read_labels
+from lowpix.learning.image_labels import (
+    Found,
+    ImageLabels,
+    Source,
+    options_of,
+    read_labels,
+    require_maps,
+)
 from lowpix.networks.device import find_device
 from lowpix.record import Study
 from lowpix.reveal.oracle import could_tell
@@ -76,6 +83,7 @@ def labelled(
             "run that image study into another folder"
         )
     found = source.read(acquisitions, repeats, budgets, names)
+    require_maps(found, dataset, names)  # now, and not hours later, when their turn comes
     if acquisitions != planned.acquisition:
         for budget in budgets:
             clicked = [labels for (_, at, _), labels in found.items() if at == budget]
@@ -126,7 +134,10 @@ def open_source(planned: Options, dataset: Dataset) -> Source:
     for name, here in given.items():
         here, there = list(here) if isinstance(here, tuple) else here, source.settings.get(name)
         if here != there:
-            raise InputError(f"--image-study {planned.out}: its {name} is {there}, not {here}: other images")
+            raise InputError(
+                f"--image-study {planned.out}: its {name} is {there}, not {here}: other images "
+                f"(--{name.replace('_', '-')} names them)"
+            )
     _require_same_labels(source, dataset)
     return source
 

@@ -1,4 +1,7 @@
-"""What the network of each setting learns from, and what that cost. To add a setting: a line in SETTINGS."""
+"""What the network of each setting learns from, and what that cost. To add a setting: a line in SETTINGS.
+
+Its colour in plots is in KIND_COLOURS of lowpix/record/dataset_plots.py; grey, if it is not there.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -107,17 +107,17 @@ def load_model(path: Path) -> Model:
             metadata = json.loads(file.metadata()[FORMAT])
             network = _described(metadata["description"])
             network.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+        return Model(
+            network.eval(),
+            tuple(metadata["classes"]),
+            np.array(metadata["palette"], np.uint8),
+            float(metadata["scale"]),
+            tuple(metadata["size"]),
+        )
     except InputError:
         raise
-    except (OSError, SafetensorError, KeyError, ValueError, RuntimeError) as fault:
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as fault:
         raise InputError(f"{path}: cannot be read as a model ({' '.join(str(fault).split())[:200]})") from None
-    return Model(
-        network.eval(),
-        tuple(metadata["classes"]),
-        np.array(metadata["palette"], np.uint8),
-        float(metadata["scale"]),
-        tuple(metadata["size"]),
-    )
 
 
 def tensors(module: nn.Module) -> dict[str, torch.Tensor]:

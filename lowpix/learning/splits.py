@@ -47,8 +47,8 @@ def open_splits(
     Limits are numbers of images, spread over the list. Raises InputError for faults in any of them, and where
     their classes differ.
     """
-    train, test = opener(split), opener(test_split)
-    validation = None if validation_split is None else opener(validation_split)
+    train, test = opener(split), _named("--test-split", test_split, opener)
+    validation = None if validation_split is None else _named("--validation-split", validation_split, opener)
     if test.split == train.split:
         raise InputError(f"--split {train.split}: is judged on itself: name another --test-split")
     if validation is not None and validation.split in (train.split, test.split):
@@ -61,6 +61,14 @@ def open_splits(
     pixels, _ = _sound_pixels(train, names), _sound_pixels(test, test_names)
     validation_pixels = _sound_pixels(validation, validation.images) if validation is not None else 0
     return Splits(train, names, pixels, test, test_names, validation, validation_pixels)
+
+
+def _named(option: str, split: str, opener: Callable[[str | None], Dataset]) -> Dataset:
+    """Open a split; a fault names the option that asked for it."""
+    try:
+        return opener(split)
+    except InputError as fault:
+        raise InputError(str(fault).replace("--split", option, 1)) from None
 
 
 def _sound_pixels(dataset: Dataset, names: Sequence[str]) -> int:

@@ -16,10 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from lowpix.data import IGNORE
+from lowpix.errors import InputError
 from lowpix.learning.augment import Sample
 from lowpix.learning.segmenter import Segmenter, tensors
 from lowpix.networks.device import mixed_precision
@@ -45,7 +46,7 @@ class Recipe:
     steps: int
     """Optimiser steps of an epoch."""
     learning_rate: float
-    """At the end of the warm-up; from there it falls to 0 by a polynomial of power 0.9."""
+    """Times a polynomial of power 0.9 that falls to 0 over all steps, and a warm-up over the first 5 % of them."""
     weight_decay: float
     validate_every: int = 0
     """Epochs between two looks at the validation maps; 0 never looks and keeps the last checkpoint."""
@@ -245,10 +246,14 @@ def _resume(
     """Bring network and optimiser to where `state` left them; a fresh start where there is none."""
     if not state.exists():
         return Progress(), {}
-    with safe_open(state, "pt") as file:
-        progress = Progress(**json.loads((file.metadata() or {})["progress"]))
-        kept: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    network.load_state_dict(_under("network.", kept))
+    try:
+        with safe_open(state, "pt") as file:
+            progress = Progress(**json.loads((file.metadata() or {})["progress"]))
+            kept: dict[str, Any] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        network.load_state_dict(_under("network.", kept))
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as fault:
+        why = " ".join(str(fault).split())[:200]
+        raise InputError(f"{state}: cannot be gone on from ({why}): remove it to begin this run again") from None
     first, second = _under("exp_avg.", kept), _under("exp_avg_sq.", kept)
     for name, parameter in network.named_parameters():
         if name in first:

@@ -109,13 +109,12 @@ def costs_picture(path: Path, summary: pd.DataFrame) -> None:
 
 def draw_costs(axes: Axes, summary: pd.DataFrame, cost: str) -> None:
     """Draw test mIoU against a column of `summary.csv`: a line per kind of labels, with the range of the seeds."""
-    for kind, colour in KIND_COLOURS.items():
-        runs = summary[summary["kind"] == kind]
-        if runs.empty:
-            continue
-        points = runs.groupby(cost)["miou"].agg(["mean", "min", "max"])
-        ends = (points["mean"] - points["min"], points["max"] - points["mean"])
-        axes.errorbar(points.index, points["mean"], ends, fmt="o-", color=colour, markersize=4, label=kind)
+    for kind in sorted(set(summary["kind"]), key=[*KIND_COLOURS, *summary["kind"]].index):
+        runs, colour = summary[summary["kind"] == kind].groupby("setting"), _colour(kind)
+        points = runs["miou"].agg(["mean", "min", "max"]).assign(cost=runs[cost].mean()).sort_values("cost")
+        below, above = points["mean"] - points["min"], points["max"] - points["mean"]
+        ends = (below.clip(lower=0), above.clip(lower=0))  # a mean of equal values may miss them by its last bit
+        axes.errorbar(points["cost"], points["mean"], ends, fmt="o-", color=colour, markersize=4, label=kind)
         if kind == "full":
             axes.axhline(points["mean"].iloc[0], color=colour, linestyle=":", linewidth=1)
     axes.set_xscale("log")
@@ -132,7 +131,7 @@ def draw_classes(axes: Axes, summary: pd.DataFrame, settings: Sequence[str]) -> 
     width = 0.8 / len(settings)
     for index, setting in enumerate(settings):
         places = np.arange(len(columns)) + (index - (len(settings) - 1) / 2) * width
-        axes.bar(places, means.loc[setting], width, color=KIND_COLOURS[_kind(setting)], label=setting)
+        axes.bar(places, means.loc[setting], width, color=_colour(_kind(setting)), label=setting)
     axes.set_xticks(range(len(columns)), [name.removeprefix("iou_") for name in columns], rotation=30, ha="right")
     axes.set_ylabel("IoU on the test split")
     plain_axes(axes)
@@ -159,7 +158,7 @@ def draw_history(axes: Axes, history: pd.DataFrame, column: str) -> None:
     dashes: dict[str, Iterator[str]] = {}
     by_budget = sorted(set(history["setting"]), key=lambda name: (_kind(name), len(name), name))
     for setting in by_budget:
-        runs, colour = history[history["setting"] == setting], KIND_COLOURS[_kind(setting)]
+        runs, colour = history[history["setting"] == setting], _colour(_kind(setting))
         style = next(dashes.setdefault(colour, cycle(BUDGET_DASHES)))
         for number, (_, run) in enumerate(runs.groupby("seed")):
             label = setting if number == 0 else None
@@ -168,6 +167,10 @@ def draw_history(axes: Axes, history: pd.DataFrame, column: str) -> None:
                 axes.plot(run["epoch"], run["validation_miou"], "o", color=colour, markersize=3)
     axes.set_xlabel("epoch")
     plain_axes(axes)
+
+
+def _colour(kind: str) -> str:
+    return KIND_COLOURS.get(kind, "#bbbbbb")
 
 
 def _kind(setting: str) -> str:

@@ -35,7 +35,7 @@ SUMMARY = {
     "label_seed": "Int64",  # of the image study's runs that the labels come from; empty for true label maps
     "images": "int64",  # that the network is trained on
     "pixels_per_image": "float64",  # annotated, over all images of the training split
-    "annotated_fraction": "float64",  # of the pixels of that split
+    "annotated_fraction": "float64",  # of the pixels of that split; validation maps that choose count on top
     "clicks": "int64",
     "maps": "int64",  # drawn in full, those for choosing a checkpoint included
     "hours": "float64",  # of annotation
@@ -195,7 +195,9 @@ def ratios(summary: pd.DataFrame, against: str = "full", level: float = LEVEL) -
         if len(logs) > 1 and np.isfinite(logs).all():
             half = stats.t.ppf((1 + level) / 2, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
             low, high = mean - float(half), mean + float(half)
-        seeds = summary.loc[summary["setting"] == setting, "label_seed"].nunique()
+        seeds = summary.loc[
+            (summary["setting"] == setting) & summary["seed"].isin(pairs.index), "label_seed"
+        ].nunique()
         rows.append((setting, against, len(pairs), seeds, *map(math.exp, (mean, low, high)), level))
     return pd.DataFrame(rows, columns=columns)
 

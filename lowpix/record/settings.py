@@ -41,13 +41,24 @@ def write_settings(path: Path, settings: Mapping[str, Any], extendable: Collecti
         return
     document = _read(path)
     old = document["settings"]
-    both = [*old, *(key for key in new if key not in old)]
-    changed = [key for key in both if old.get(key) != new.get(key) and key not in extendable]
-    if changed:
-        shown = "; ".join(f"{key} was {old.get(key, UNSET)!r}, now {new.get(key, UNSET)!r}" for key in changed)
-        raise InputError(f"{path}: {shown}; only {', '.join(sorted(extendable))} may change (--fresh starts anew)")
-    merged = {key: _cover(old.get(key), new.get(key)) for key in both}
+    if changed := _differences(old, new, extendable):
+        raise InputError(
+            f"{path}: {changed}; only {', '.join(sorted(extendable))} may change (--fresh starts anew)"
+        )
+    merged = {key: _cover(old.get(key), new.get(key)) for key in {**old, **new}}
     _write(path, {**document, "settings": _as_toml(merged)})
+
+
+def keep_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
+    """Write `values` to a section of its own in a `study.toml`, once: from then on they have to stay the same.
+
+    Raises InputError if they differ from those that are there, naming each difference with both values.
+    """
+    document, new = _read(path), _as_toml(values)
+    if section not in document:
+        _write(path, {**document, section: new})
+    elif changed := _differences(document[section], new):
+        raise InputError(f"{path}: {section}: {changed} (--fresh starts anew)")
 
 
 def record_work(path: Path, seconds: float, device: str) -> None:
@@ -65,6 +76,15 @@ def record_work(path: Path, seconds: float, device: str) -> None:
         document["produced"].append(entry)
     entry["wall_seconds"] = round(entry["wall_seconds"] + seconds, 1)
     _write(path, document)
+
+
+def _differences(old: Mapping[str, Any], new: Mapping[str, Any], but: Collection[str] = ()) -> str:
+    """Tell what differs, both values each; empty if nothing does."""
+    return "; ".join(
+        f"{key} was {old.get(key, UNSET)!r}, now {new.get(key, UNSET)!r}"
+        for key in {**old, **new}
+        if old.get(key) != new.get(key) and key not in but
+    )
 
 
 def _cover(old: Any, new: Any) -> Any:

@@ -74,12 +74,14 @@ def read_source(folder: Path, setting: str | None = None, data_root: Path | None
 
 
 def require_labels(source: OrderSource, images: Sequence[str]) -> None:
-    """Raise InputError unless label maps can be read, are those of the study, and leave pixels to score on."""
+    """Raise InputError unless images and label maps fit, are the study's, and leave pixels to score on."""
     errs = bool(source.settings.get("oracle_noise"))
     for image in images:
         truth = source.dataset.labels(image)
         if truth is None:
             raise InputError(f"{source.folder}: image {image} has no label map in {source.dataset.name}")
+        if source.dataset.image(image).shape[:2] != truth.shape:
+            raise InputError(f"{source.folder}: image {image} and its label map differ in size")
         for seed in source.seeds:
             revealed = source.runs[image, seed]
             if not could_tell(truth, revealed.pixels, revealed.labels, errs):
