@@ -10,6 +10,8 @@ import pytest
 from lowpix.dataset_study import Options, dataset_study
 from lowpix.record.dataset_tables import DatasetTables
 
+WEIGHTS = Path(__file__).parents[2] / "shared" / "weights" / "mobilenet_v2_1.0_imagenet"
+
 SMALL: dict[str, Any] = {
     "scene_size": (24, 32),
     "scene_count": 3,

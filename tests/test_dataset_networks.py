@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dataset_runs import save_tiny_segformer
+from dataset_runs import WEIGHTS, save_tiny_segformer
 from safetensors.torch import save_file
 
 from lowpix.errors import InputError
@@ -15,7 +15,6 @@ from lowpix.learning import evaluation
 from lowpix.learning.evaluation import label_image
 from lowpix.learning.segmenter import FORMAT, Model, build, load_model, save_model, tensors
 
-WEIGHTS = Path(__file__).parents[2] / "shared" / "weights" / "mobilenet_v2_1.0_imagenet"
 CPU = torch.device("cpu")
 
 

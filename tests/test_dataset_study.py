@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from data_samples import write, write_folder
-from dataset_runs import identity, same, save_tiny_segformer, study
+from dataset_runs import WEIGHTS, identity, same, save_tiny_segformer, study
 from matplotlib.figure import Figure
 from PIL import Image
 from scipy import stats
@@ -360,8 +360,11 @@ def test_study_files_are_valid(file: Path) -> None:
     assert {*images["keep_at"], images["max_pixels"]} >= set(given["budgets"])
 
 
-def test_a_model_of_transformers_is_trained_and_labels_photographs(tmp_path: Path) -> None:
-    network = f"hf:{save_tiny_segformer(tmp_path / 'saved', 9)}"
+@pytest.mark.parametrize("saved", ["tiny", pytest.param("weights", marks=pytest.mark.slow)])
+def test_a_model_of_transformers_is_trained_and_labels_photographs(saved: str, tmp_path: Path) -> None:
+    if saved == "weights" and not WEIGHTS.is_dir():
+        pytest.skip(f"{WEIGHTS} is not there")
+    network = f"hf:{save_tiny_segformer(tmp_path / 'saved', 9) if saved == 'tiny' else WEIGHTS}"
     tables = study(tmp_path / "out", ["full"], network=network)
     assert same(study(tmp_path / "again", ["full"], network=network), tables)
     write(tmp_path / "photos" / "a.png", np.zeros((30, 40, 3)))
