@@ -118,7 +118,7 @@ def draw_costs(axes: Axes, summary: pd.DataFrame, cost: str) -> None:
         if kind == "full":
             axes.axhline(points["mean"].iloc[0], color=colour, linestyle=":", linewidth=1)
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axes.xaxis.set_minor_locator(NullLocator())
     plain_axes(axes)
@@ -149,7 +149,7 @@ def history_picture(path: Path, history: pd.DataFrame) -> None:
     draw_history(score, history, "train_miou")
     loss.set(yscale="log", ylabel="training loss")
     score.set(ylabel="mIoU on the setting's own training labels", ylim=(0, 1))
-    loss.legend(fontsize=9, frameon=False)
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside right center", fontsize=9, frameon=False)
     save_figure(figure, path)
 
 
