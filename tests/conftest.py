@@ -31,3 +31,11 @@ def data_root() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"{DATA} is not there: set LOWPIX_DATA to the folder of the real data sets")
     return DATA
+
+
+@pytest.fixture
+def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Image and data-set studies draw no pictures, but where the test's name says drawn."""
+    monkeypatch.setattr("lowpix.image_study.write_pictures", lambda *_: None)
+    if "drawn" not in request.node.name:
+        monkeypatch.setattr("lowpix.dataset_study.write_dataset_pictures", lambda *_: None)

@@ -15,11 +15,7 @@ from lowpix.image_study import Options as ImageOptions
 from lowpix.image_study import image_study
 from lowpix.learning.image_labels import Source
 
-
-@pytest.fixture(autouse=True)
-def _undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lowpix.image_study.write_pictures", lambda *_: None)
-    monkeypatch.setattr("lowpix.dataset_study.write_dataset_pictures", lambda *_: None)
+pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 def test_an_image_study_is_run_for_the_images_that_it_lacks(
