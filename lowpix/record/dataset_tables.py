@@ -11,18 +11,16 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import unquote
 
-import numpy as np
 import pandas as pd
-from scipy import stats
 
 from lowpix.errors import InputError
 from lowpix.record.atomic import atomic
+from lowpix.record.dataset_ratios import ratios
 from lowpix.record.exact import read_csv
 from lowpix.record.settings import record_work
 from lowpix.record.store import file_name
 
 KEY = ["setting", "seed"]  # what names a run
-LEVEL = 0.95
 
 SUMMARY = {
     "dataset": "str",
@@ -131,11 +129,12 @@ class DatasetStudy:
         summary = _merged(old.summary, keys, [pd.DataFrame([run.row]) for run in runs], []).astype(SUMMARY)
         history = [_of(run, pd.DataFrame(run.history).reindex(columns=HISTORY)) for run in runs]
         confusion = [_of(run, pd.DataFrame(run.confusion, columns=CONFUSION)) for run in runs]
+        cells = _merged(old.confusion, keys, confusion, CONFUSION[:-1])
         return DatasetTables(
             summary,
-            ratios(summary),
+            ratios(summary, cells),
             _merged(old.history, keys, history, ["epoch"]),
-            _merged(old.confusion, keys, confusion, CONFUSION[:-1]),
+            cells,
         )
 
     def write_tables(self) -> DatasetTables:
@@ -170,36 +169,6 @@ class DatasetStudy:
             raise InputError(f"{self.folder / 'confusion.parquet'}: cannot be read as a table ({fault})") from None
         summary = read_csv(self.folder / "summary.csv", SUMMARY, "a table", others="float64")
         return DatasetTables(summary, pd.DataFrame(), history, confusion)
-
-
-def ratios(summary: pd.DataFrame, against: str = "full", level: float = LEVEL) -> pd.DataFrame:
-    """Compare the test mIoU of each setting with that of `against`, from rows of `summary.csv`.
-
-    Seeds that both have are pairs. `ratio` is the geometric mean of the pairs' ratios, `low` and `high` the
-    t-interval of the mean log ratio, brought back; empty for a single pair. A claim rests on `low`, and on one
-    comparison at a time. Where `label_seeds`, the image study's seeds that the labels come from, are fewer than
-    the pairs, the interval leaves out how other labels of the same images would have done.
-    """
-    columns = ["setting", "against", "pairs", "label_seeds", "ratio", "low", "high", "level"]
-    scores = summary.pivot(index="seed", columns="setting", values="miou")
-    rows = []
-    for setting in scores.columns:
-        if setting == against or against not in scores:
-            continue
-        pairs = scores[[setting, against]].dropna()
-        if not len(pairs):
-            continue
-        with np.errstate(divide="ignore", invalid="ignore"):
-            logs = np.log(pairs[setting].to_numpy() / pairs[against].to_numpy())
-        mean, low, high = float(logs.mean()), math.nan, math.nan
-        if len(logs) > 1 and np.isfinite(logs).all():
-            half = stats.t.ppf((1 + level) / 2, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
-            low, high = mean - float(half), mean + float(half)
-        seeds = summary.loc[
-            (summary["setting"] == setting) & summary["seed"].isin(pairs.index), "label_seed"
-        ].nunique()
-        rows.append((setting, against, len(pairs), seeds, *map(math.exp, (mean, low, high)), level))
-    return pd.DataFrame(rows, columns=columns)
 
 
 def dataset_overview(tables: DatasetTables) -> pd.DataFrame:

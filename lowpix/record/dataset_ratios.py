@@ -1,0 +1,82 @@
+"""How near a setting's networks come to those of another: ratios of test mIoU, and how much of them is chance."""
+
+import math
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+LEVEL = 0.95
+RESAMPLES = 2000  # draws of test images
+COLUMNS = [
+    "setting",
+    "against",
+    "pairs",
+    "label_seeds",
+    "ratio",
+    "low",
+    "high",
+    "images_low",
+    "images_high",
+    "level",
+]
+"""Of `ratios.csv`."""
+
+
+def ratios(
+    summary: pd.DataFrame, confusion: pd.DataFrame, against: str = "full", level: float = LEVEL
+) -> pd.DataFrame:
+    """Compare the test mIoU of each setting with that of `against`, from rows of `summary.csv`.
+
+    Seeds that both have are pairs. `ratio` is the geometric mean of the pairs' ratios, `low` and `high` the
+    t-interval of the mean log ratio, brought back; empty for a single pair. A claim rests on `low`, and on one
+    comparison at a time. Where `label_seeds`, the image study's seeds that the labels come from, are fewer than
+    the pairs, the interval leaves out how other labels of the same images would have done.
+
+    `images_low` and `images_high` keep the networks and draw the test images anew, from the rows of
+    `confusion.parquet`: the percentile bootstrap of the same ratio, images drawn alike for both settings. Where
+    images are frames of few videos, other videos may differ by more.
+    """
+    scores = summary.pivot(index="seed", columns="setting", values="miou")
+    drawn = _drawn_miou(confusion)
+    rows = []
+    for setting in scores.columns:
+        if setting == against or against not in scores:
+            continue
+        pairs = scores[[setting, against]].dropna()
+        if not len(pairs):
+            continue
+        with np.errstate(divide="ignore", invalid="ignore"):  # a network may be right nowhere
+            logs = np.log(pairs[setting].to_numpy() / pairs[against].to_numpy())
+            over_images = [np.log(drawn[setting, seed] / drawn[against, seed]) for seed in pairs.index]
+            ends = np.quantile(np.mean(over_images, axis=0), [(1 - level) / 2, (1 + level) / 2])
+        mean, low, high = float(logs.mean()), math.nan, math.nan
+        if len(logs) > 1 and np.isfinite(logs).all():
+            half = stats.t.ppf((1 + level) / 2, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
+            low, high = mean - float(half), mean + float(half)
+        own = summary[(summary["setting"] == setting) & summary["seed"].isin(pairs.index)]
+        seeds = own["label_seed"].nunique()
+        rows.append((setting, against, len(pairs), seeds, *map(math.exp, (mean, low, high, *ends)), level))
+    return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _drawn_miou(confusion: pd.DataFrame) -> dict[tuple[str, int], NDArray[np.float64]]:
+    """The mIoU (RESAMPLES,) of each run on test images drawn with replacement, the same draws for every run."""
+    images = np.sort(confusion["image"].unique())
+    classes = int(confusion[["true", "predicted"]].to_numpy().max(initial=0)) + 1
+    draw = np.random.default_rng(0)
+    weights = draw.multinomial(len(images), np.full(len(images), 1 / max(len(images), 1)), RESAMPLES)
+    drawn = {}
+    for setting, seed in confusion[["setting", "seed"]].drop_duplicates().itertuples(index=False, name=None):
+        rows = confusion[(confusion["setting"] == setting) & (confusion["seed"] == seed)]
+        image, true, predicted = np.searchsorted(images, rows["image"]), rows["true"], rows["predicted"]
+        hit = rows["pixels"].where(true == predicted, 0)
+        counts = np.zeros((3, len(images), classes))
+        for kind, label, pixels in ((0, true, hit), (1, true, rows["pixels"]), (2, predicted, rows["pixels"])):
+            np.add.at(counts[kind], (image, label), pixels)
+        hits, trues, found = weights.astype(np.float64) @ counts
+        with np.errstate(divide="ignore", invalid="ignore"):
+            iou = np.where(trues > 0, hits / (trues + found - hits), np.nan)
+        drawn[setting, seed] = np.nanmean(iou, axis=1)
+    return drawn
