@@ -63,10 +63,12 @@ def ratios(
 
 def _drawn_miou(confusion: pd.DataFrame) -> dict[tuple[str, int], NDArray[np.float64]]:
     """The mIoU (RESAMPLES,) of each run on test images drawn with replacement, the same draws for every run."""
+    if confusion.empty:
+        return {}
     images = np.sort(confusion["image"].unique())
-    classes = int(confusion[["true", "predicted"]].to_numpy().max(initial=0)) + 1
+    classes = int(confusion[["true", "predicted"]].to_numpy().max()) + 1
     draw = np.random.default_rng(0)
-    weights = draw.multinomial(len(images), np.full(len(images), 1 / max(len(images), 1)), RESAMPLES)
+    weights = draw.multinomial(len(images), np.full(len(images), 1 / len(images)), RESAMPLES)
     drawn = {}
     for setting, seed in confusion[["setting", "seed"]].drop_duplicates().itertuples(index=False, name=None):
         rows = confusion[(confusion["setting"] == setting) & (confusion["seed"] == seed)]
