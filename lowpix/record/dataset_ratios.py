@@ -1,6 +1,7 @@
 """How near a setting's networks come to those of another: ratios of test mIoU, and how much of them is chance."""
 
 import math
+from collections.abc import Hashable
 
 import numpy as np
 import pandas as pd
@@ -61,24 +62,23 @@ def ratios(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
-def _drawn_miou(confusion: pd.DataFrame) -> dict[tuple[str, int], NDArray[np.float64]]:
+def _drawn_miou(confusion: pd.DataFrame) -> dict[tuple[Hashable, ...], NDArray[np.float64]]:
     """The mIoU (RESAMPLES,) of each run on test images drawn with replacement, the same draws for every run."""
     if confusion.empty:
         return {}
     images = np.sort(confusion["image"].unique())
     classes = int(confusion[["true", "predicted"]].to_numpy().max()) + 1
     draw = np.random.default_rng(0)
-    weights = draw.multinomial(len(images), np.full(len(images), 1 / len(images)), RESAMPLES)
+    weights = draw.multinomial(len(images), np.full(len(images), 1 / len(images)), RESAMPLES).astype(np.float64)
     drawn = {}
-    for setting, seed in confusion[["setting", "seed"]].drop_duplicates().itertuples(index=False, name=None):
-        rows = confusion[(confusion["setting"] == setting) & (confusion["seed"] == seed)]
+    for run, rows in confusion.groupby(["setting", "seed"]):
         image, true, predicted = np.searchsorted(images, rows["image"]), rows["true"], rows["predicted"]
         hit = rows["pixels"].where(true == predicted, 0)
         counts = np.zeros((3, len(images), classes))
         for kind, label, pixels in ((0, true, hit), (1, true, rows["pixels"]), (2, predicted, rows["pixels"])):
             np.add.at(counts[kind], (image, label), pixels)
-        hits, trues, found = weights.astype(np.float64) @ counts
+        hits, trues, found = weights @ counts
         with np.errstate(divide="ignore", invalid="ignore"):
             iou = np.where(trues > 0, hits / (trues + found - hits), np.nan)
-        drawn[setting, seed] = np.nanmean(iou, axis=1)
+        drawn[run] = np.nanmean(iou, axis=1)
     return drawn
