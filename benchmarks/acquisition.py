@@ -12,7 +12,8 @@ from time import process_time
 import torch
 
 from benchmarks.report import Row, write_table
-from lowpix.command import main, parse
+from lowpix.command import run
+from lowpix.errors import choose
 from lowpix.networks import PixelMLP
 from lowpix.reveal.acquisition import ACQUISITIONS, Acquisition
 
@@ -29,6 +30,8 @@ class Options:
     """Numbers of classes."""
     members: tuple[int, ...] = (4, 16)
     """Numbers of members."""
+    functions: tuple[str, ...] = ()
+    """These acquisition functions; else all that read probabilities."""
     tiles: int = 4
     """How many different tiles there are."""
     share: float = 1
@@ -47,7 +50,8 @@ def measure(options: Options) -> Iterator[Row]:
     A row's name holds its pixels, classes and members. The cost is linear in the first two if the time of a pixel
     and class does not depend on them.
     """
-    functions = [one for one in ACQUISITIONS.values() if one.score is not None and one.name != "entropy"]
+    scored = {name: one for name, one in ACQUISITIONS.items() if one.score is not None and name != "entropy"}
+    functions = [choose("--functions", name, scored) for name in options.functions or scored]
     for members in options.members:
         for classes in options.classes:
             tiles = draw_tiles(options.tiles, members, classes)
@@ -96,9 +100,8 @@ def _nanoseconds(
     return [1e9 * seconds / (count * TILE * tiles[0].shape[-1]) for seconds in least]
 
 
-def command(arguments: Sequence[str]) -> None:
+def command(options: Options) -> None:
     """Measure, and write the table."""
-    options = parse(Options, arguments, "python -m benchmarks.acquisition")
     if options.smoke:
         options = replace(options, sizes=((32, 64), (64, 64)), classes=(2, 11), members=(2, 4), tiles=2, repeats=1)
     torch.set_num_threads(1)
@@ -108,4 +111,4 @@ def command(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(command)
+    run(Options, "python -m benchmarks.acquisition", command)

@@ -3,7 +3,7 @@
 A choice that another draw of the same members would not make says more about the draw than about the image.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from benchmarks.report import Row, write_table
-from lowpix.command import main, parse
+from lowpix.command import run
 from lowpix.data import IGNORE, Dataset, open_dataset, spread
 from lowpix.networks import find_network
 from lowpix.reveal.acquisition import ACQUISITIONS
-from lowpix.reveal.seeds import seed_for
 from lowpix.reveal.session import ImageSession, fit
+from lowpix.seeds import seed_for
 
 
 @dataclass(frozen=True)
@@ -121,9 +121,8 @@ def shared(one: NDArray[np.float64], other: NDArray[np.float64], percent: float)
     return len(np.intersect1d(chosen[0], chosen[1])) / count
 
 
-def command(arguments: Sequence[str]) -> None:
+def command(options: Options) -> None:
     """Measure, and write the table."""
-    options = parse(Options, arguments, "python -m benchmarks.agreement")
     if options.smoke:
         options = replace(
             options, dataset="scenes", data_root=None, limit=2, revealed=12, members=(2,), samples=(4,)
@@ -134,4 +133,4 @@ def command(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(command)
+    run(Options, "python -m benchmarks.agreement", command)

@@ -3,17 +3,17 @@
 Operations and bytes from first principles, over the rates of a large product and of a large copy.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import process_time
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from benchmarks.report import Row, write_table
-from lowpix.command import main, parse
+from lowpix.command import run
 from lowpix.data import IGNORE, open_dataset
 from lowpix.networks import PixelMLP
 from lowpix.reveal.session import ImageSession, fit
@@ -140,9 +140,8 @@ def _seconds(work: Callable[[], object], repeats: int) -> float:
     return float(np.min(taken))
 
 
-def command(arguments: Sequence[str]) -> None:
+def command(options: Options) -> None:
     """Measure, and write the table."""
-    options = parse(Options, arguments, "python -m benchmarks.floors")
     if options.smoke:
         options = replace(options, size=(24, 32), revealed=8, matrix=64, repeats=1)
     torch.set_num_threads(1)
@@ -152,4 +151,4 @@ def command(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(command)
+    run(Options, "python -m benchmarks.floors", command)

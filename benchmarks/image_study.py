@@ -5,28 +5,28 @@ other programs on the machine slow both alike. benchmarks/README.md says what ea
 """
 
 import sys
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from benchmarks.plain_mlp import PlainMLP
 from benchmarks.report import Row, Spent, seconds, write_table
 from benchmarks.rivals import Forest, Walker
-from lowpix import image_study
-from lowpix.command import main, parse
+from lowpix.command import run
 from lowpix.data import Dataset, open_dataset, spread
-from lowpix.record.metrics import accuracy, confusion
-from lowpix.reveal.loop import Case
+from lowpix.image_study import Options as StudyOptions
+from lowpix.image_study.loop import Case
+from lowpix.image_study.setting import Setting
+from lowpix.metrics import accuracy, confusion
+from lowpix.reveal.schedule import Schedule
 from lowpix.reveal.session import ImageSession, fit
-from lowpix.reveal.setting import Setting
-from lowpix.reveal.stopping import Schedule
 
 CPU = torch.device("cpu")
 
@@ -95,6 +95,7 @@ def _study(dataset: Dataset, name: str, options: Options) -> Generator[Row, None
     with spent["ours"].timed():
         case = setting.start(dataset, (name, options.seed), CPU)
     question, initial = case.session.ask(setting.schedule.first), case.session.learner.parameters
+    assert case.truth is not None
     with spent["theirs"].timed():
         plain = PlainMLP(dataset.image(name), case.truth, case.session.classes, "error_depth", initial)
 
@@ -113,18 +114,18 @@ def _study(dataset: Dataset, name: str, options: Options) -> Generator[Row, None
     yield from seconds(what, spent["ours"], spent["theirs"])
     yield Row(what, end["ours"][0], "pixels", end["theirs"][0])
     yield Row(what, end["ours"][1], "accuracy", end["theirs"][1])
-    while case.session.revealed < options.checkpoints[-1]:
+    while case.session.log.revealed < options.checkpoints[-1]:
         next(rounds["ours"])
     return case
 
 
 def _our_rounds(case: Case, schedule: Schedule) -> Iterator[tuple[int, float]]:
     """What the study does with one image: pixels and accuracy after each round."""
-    while more := schedule.next(case.session.asked):
+    while more := schedule.next(case.session.log.asked):
         case.ask(more)
         fit([case.session])
         case.measure()
-        yield case.session.revealed, case.rounds[-1]["accuracy"]
+        yield case.session.log.revealed, case.rounds[-1]["accuracy"]
 
 
 def _plain_rounds(plain: PlainMLP, schedule: Schedule, question: NDArray[np.int64]) -> Iterator[tuple[int, float]]:
@@ -141,8 +142,9 @@ def _round(dataset: Dataset, name: str, acquisition: str, count: int, options: O
     setting = _setting(options, acquisition=acquisition)
     case = setting.start(dataset, (name, options.seed), CPU)
     session, truth = case.session, case.truth
+    assert truth is not None
     plain = PlainMLP(dataset.image(name), truth, session.classes, acquisition, session.learner.parameters)
-    askable = np.argwhere(session.askable)
+    askable = np.argwhere(session.log.candidates())
     question = np.random.default_rng(options.seed).choice(askable, count, replace=False)
     session.tell(question, truth[tuple(question.T)])
     plain.tell(question)
@@ -164,16 +166,16 @@ def _round(dataset: Dataset, name: str, acquisition: str, count: int, options: O
 def _rivals(dataset: Dataset, name: str, case: Case, options: Options) -> Iterator[Row]:
     """What else labels the image from the pixels that `case` revealed, with accuracies at the checkpoints."""
     image, truth = dataset.image(name), case.truth
-    question = np.stack(np.divmod(case.session.pixels, truth.shape[1]), 1)
+    assert truth is not None
+    question = case.session.log.pixels
     answers = truth[tuple(question.T)]
-    mlp, unet = (
-        _setting(options, network=network).start(dataset, case.unit, CPU).session for network in ("mlp", "unet")
-    )
+    mlp = _setting(options).start(dataset, case.unit, CPU).session
+    unet = _setting(options, network="unet").start(dataset, case.unit, CPU).session
     rivals: dict[str, Forest | Walker] = {"forest": Forest(image), "walker": Walker(image)}
     ours_at = {row["revealed"]: row["accuracy"] for row in case.rounds}
 
     def accuracy_row(rival: str, count: int, labels: NDArray[np.uint8]) -> Row:
-        labels.ravel()[case.session.pixels[:count]] = answers[:count]
+        labels[tuple(question[:count].T)] = answers[:count]
         theirs = accuracy(confusion(truth, labels, mlp.classes))
         return Row(f"round_vs_{rival}", ours_at[count], f"accuracy at {count} pixels", theirs)
 
@@ -211,17 +213,18 @@ def _counts(revealed: Iterable[int], options: Options) -> list[int]:
     return sorted({*evenly.astype(int).tolist(), *options.checkpoints})
 
 
-def _setting(options: Options, *, acquisition: str = "error_depth", network: str = "mlp") -> Setting:
+def _setting(
+    options: Options, *, acquisition: str = "error_depth", network: Literal["mlp", "unet"] = "mlp"
+) -> Setting:
     """As the command would make it."""
-    study = image_study.Options(
+    study = StudyOptions(
         network=network, acquisition=(acquisition,), target=options.target, max_pixels=options.max_pixels
     )
     return study.settings()[0]
 
 
-def command(arguments: Sequence[str]) -> None:
+def command(options: Options) -> None:
     """Measure, and write the table."""
-    options = parse(Options, arguments, "python -m benchmarks.image_study")
     small = replace(options, **SMALL)
     torch.set_num_threads(1)
     with threadpool_limits(1):
@@ -234,4 +237,4 @@ def command(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(command)
+    run(Options, "python -m benchmarks.image_study", command)

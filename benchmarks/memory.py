@@ -16,7 +16,7 @@ from typing import Any
 import psutil  # type: ignore[import-untyped]
 
 from benchmarks.report import Row, write_table
-from lowpix.command import main, parse
+from lowpix.command import run
 from lowpix.errors import InputError
 
 MB = 1e6
@@ -118,13 +118,12 @@ def _sizes(parent: int) -> list[float]:
     return sizes
 
 
-def command(arguments: Sequence[str]) -> None:
+def command(options: Options) -> None:
     """Measure, and write the table."""
-    options = parse(Options, arguments, "python -m benchmarks.memory")
     if options.smoke:
         options = replace(options, **SMALL)
     write_table(options.out, measure(options), options.dataset)
 
 
 if __name__ == "__main__":
-    main(command)
+    run(Options, "python -m benchmarks.memory", command)

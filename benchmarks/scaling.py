@@ -2,7 +2,7 @@
 
 import resource
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import process_time
@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import threadpool_limits
 
 from benchmarks.report import Row, write_table
-from lowpix.command import main, parse
+from lowpix.command import run
 from lowpix.data import open_dataset
 from lowpix.reveal.session import ImageSession, fit
 
@@ -112,9 +112,8 @@ def _enlarged_scene(size: tuple[int, int], classes: int) -> tuple[NDArray[np.uin
     return np.asarray(image), blocks
 
 
-def command(arguments: Sequence[str]) -> None:
+def command(options: Options) -> None:
     """Measure, and write the table."""
-    options = parse(Options, arguments, "python -m benchmarks.scaling")
     if options.smoke:
         options = replace(options, **SMALL)
     torch.set_num_threads(1)
@@ -124,4 +123,4 @@ def command(arguments: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(command)
+    run(Options, "python -m benchmarks.scaling", command)

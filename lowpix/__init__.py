@@ -1,45 +1,9 @@
-"""How few labelled pixels does it take to segment an image, and then a whole data set?"""
+"""How few labelled pixels does it take to segment an image, and then a whole data set?
 
-from lowpix.data import IGNORE, Dataset, open_dataset, spread
-from lowpix.errors import InputError
-from lowpix.learning import Model, label_image, load_model
-from lowpix.record import Run, Study, Tables, open_study, overview, pixels_to
-from lowpix.reveal import (
-    UNSURE,
-    VOID,
-    ImageSession,
-    LabelMapOracle,
-    Prediction,
-    Schedule,
-    Selection,
-    Setting,
-    fit,
-    run_study,
-)
+What can be imported from here is listed in `__init__.pyi`. A name is loaded when it is first used: torch
+takes seconds.
+"""
 
-__all__ = [
-    "IGNORE",
-    "UNSURE",
-    "VOID",
-    "Dataset",
-    "ImageSession",
-    "InputError",
-    "LabelMapOracle",
-    "Model",
-    "Prediction",
-    "Run",
-    "Schedule",
-    "Selection",
-    "Setting",
-    "Study",
-    "Tables",
-    "fit",
-    "label_image",
-    "load_model",
-    "open_dataset",
-    "open_study",
-    "overview",
-    "pixels_to",
-    "run_study",
-    "spread",
-]
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

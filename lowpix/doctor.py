@@ -1,48 +1,42 @@
-"""What is wrong with a data set, all at once: `python -m lowpix.doctor --dataset folder --data-root DIR`."""
+"""python -m lowpix.doctor: what is wrong with a data set, all at once."""
 
-import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-import tyro
-
-from lowpix.data import Dataset, open_dataset, spread
+from lowpix.command import run
+from lowpix.data import Dataset, spread
 from lowpix.data.check import Report, check
-from lowpix.errors import InputError
+from lowpix.data.options import DataOptions, open_data
+from lowpix.options import check_options
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(DataOptions):
     """List every fault of a data set before a study starts, with class shares and the share of void.
 
     Exit code 0: no fault. 2: faults, or the data set cannot be opened.
+
+    python -m lowpix.doctor --dataset folder --data-root photos
+    python -m lowpix.doctor --dataset folder --data-root photos --no-labels
     """
 
-    dataset: str
-    """Name of the data set: camvid, folder or scenes."""
-    data_root: Path | None = None
-    """Folder of the data set or its parent; else LOWPIX_DATA, ./data or the user's cache is looked in."""
-    split: str | None = None
-    """Part of the data set; default: train, or all of a folder without splits."""
-    limit: int | None = None
-    """Look at so many images, spread evenly over the list; default: at all of them."""
     labels: bool = True
     """Expect a label map for each image; --no-labels checks photographs alone."""
 
+    def check(self) -> None:
+        """Raises InputError for an option out of range, by name, with the rule."""
+        check_options(self)
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    options = tyro.cli(Options, args=arguments, prog="python -m lowpix.doctor")
-    try:
-        dataset = open_dataset(options.dataset, options.data_root, options.split)
-        names = dataset.images if options.limit is None else spread(dataset.images, options.limit)
-        report = check(dataset, names, options.labels, progress=True)
-    except InputError as fault:
-        print(fault, file=sys.stderr)
-        return 2
-    print(describe(dataset, report, len(names), options.labels))
-    return 2 if report.faults else 0
+
+def doctor(options: Options) -> tuple[Dataset, Report]:
+    """Read the images and label maps that the options name, and tell all that is wrong with them.
+
+    Raises:
+        InputError: an option out of range, or a data set that cannot be opened.
+    """
+    options.check()
+    dataset = open_data(options)
+    names = spread(dataset.images, options.limit) if options.limit else dataset.images
+    return dataset, check(dataset, names, options.labels, progress=True)
 
 
 def describe(dataset: Dataset, report: Report, images: int, labelled: bool = True) -> str:
@@ -66,5 +60,13 @@ def describe(dataset: Dataset, report: Report, images: int, labelled: bool = Tru
     return "\n".join(lines)
 
 
+def command(options: Options) -> int:
+    """Print the report; 2 where there are faults."""
+    dataset, report = doctor(options)
+    images = len(dataset.images) if options.limit is None else min(options.limit, len(dataset.images))
+    print(describe(dataset, report, images, options.labels))
+    return 2 if report.faults else 0
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run(Options, "python -m lowpix.doctor", command)

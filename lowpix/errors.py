@@ -1,4 +1,4 @@
-"""The one exception that tells a user what to mend, and the commonest fault."""
+"""The exceptions that commands print in one line: what the user must mend, and what this machine could not do."""
 
 from collections.abc import Mapping
 from typing import TypeVar
@@ -12,6 +12,10 @@ class InputError(ValueError):
     Its message is one line that names the file or option, the value and the rule; commands print it and exit
     with code 2.
     """
+
+
+class WorkError(RuntimeError):
+    """Work that this machine could not do, such as a unit that runs out of memory: exit code 1."""
 
 
 def choose(option: str, name: str, choices: Mapping[str, Choice]) -> Choice:

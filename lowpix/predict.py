@@ -5,22 +5,21 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import tyro
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lowpix.command import main, parse
+from lowpix.command import run
 from lowpix.data import Dataset, open_dataset
 from lowpix.errors import InputError
-from lowpix.learning.evaluation import label_image
-from lowpix.learning.segmenter import Model, load_model
-from lowpix.networks.device import find_device
-from lowpix.record import write_label_map
-from lowpix.record.atomic import atomic
-from lowpix.reveal.study import one_thread
+from lowpix.options import above, check_options
+from lowpix.storage import write_bytes
+
+if TYPE_CHECKING:
+    from lowpix.segmenter.model import Model
 
 MARK = "model.sha256"
 """In the folder of labels: which model they are by, at which scale."""
@@ -29,7 +28,10 @@ FAR = 2  # times as long and wide as the training images, from which on the scal
 
 @dataclass(frozen=True)
 class Options:
-    """Label photographs of any size: an indexed PNG for each, of its name, in the colours of the training data."""
+    """Label photographs of any size: an indexed PNG for each, of its name, in the colours of the training data.
+
+    python -m lowpix.predict photos --model results/scenes_dataset/models/pseudo-50/0.safetensors --out labels
+    """
 
     photos: Annotated[Path, tyro.conf.Positional]
     """Folder of photographs, or a folder data set with images/ in it."""
@@ -39,13 +41,17 @@ class Options:
     """Folder for the label maps. Those that are there already by the same model are kept."""
     split: str | None = None
     """Part of a folder data set that has several; else train."""
-    scale: float | None = None
+    scale: Annotated[float | None, above(0)] = None
     """The network sees images resized by so much; else as in training. Of photographs that show things much larger
     than the training images did, try the number that the program names."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
     fresh: bool = False
     """Label all images again, whichever model made the maps that are there."""
+
+    def check(self) -> None:
+        """Raises InputError for an option out of range, by name, with the rule."""
+        check_options(self)
 
 
 def predict(options: Options) -> int:
@@ -56,8 +62,14 @@ def predict(options: Options) -> int:
     Raises:
         InputError: no such model or folder, labels by another model, or images that cannot be read, at the end.
     """
-    if options.scale is not None and options.scale <= 0:
-        raise InputError(f"--scale {options.scale}: must be above 0")
+    # only here: torch takes seconds, and `--help` should not
+    from lowpix.networks.device import find_device
+    from lowpix.segmenter.evaluation import label_image
+    from lowpix.segmenter.model import load_model
+    from lowpix.study.label_maps import write_label_map
+    from lowpix.study.work import one_thread
+
+    options.check()
     device = find_device(options.device)
     model = load_model(options.model)
     network, scale = model.network.to(device), options.scale or model.scale
@@ -117,13 +129,12 @@ def _require_same_model(options: Options, scale: float, files: Sequence[Path]) -
         if options.fresh:  # before the mark: stopped in between, there are no labels that it is not true of
             for file in there:
                 file.unlink()
-        with atomic(mark) as temporary:
-            temporary.write_text(f"{made}\n", encoding="utf-8")
+        write_bytes(mark, f"{made}\n".encode())
     except OSError as fault:
         raise InputError(f"--out {options.out}: cannot be written to ({fault.strerror})") from None
 
 
-def _hint(image: NDArray[np.uint8], scale: float, model: Model) -> None:
+def _hint(image: NDArray[np.uint8], scale: float, model: "Model") -> None:
     """Tell of photographs that are much larger or smaller than what the model was trained on."""
     times = math.sqrt(image[..., 0].size / math.prod(model.size)) * scale / model.scale
     if not 1 / FAR < times < FAR:
@@ -134,12 +145,11 @@ def _hint(image: NDArray[np.uint8], scale: float, model: Model) -> None:
         )
 
 
-def command(arguments: Sequence[str]) -> None:
-    """Label what the arguments name, and say where the labels are."""
-    options = parse(Options, arguments, "python -m lowpix.predict")
+def command(options: Options) -> None:
+    """Label the images, and say where the labels are."""
     predict(options)
     print(f"label maps: {options.out}")
 
 
 if __name__ == "__main__":
-    main(command)
+    run(Options, "python -m lowpix.predict", command)

@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 import pandas as pd
-from record_runs import make_run
+from image_run_samples import make_run
 
-from lowpix.record import CURVE_COLUMNS, Run
+from lowpix.study.image_runs import Run
+from lowpix.study.tables import CURVE_COLUMNS
 
 PRIVILEGED = ("error_depth",)
 

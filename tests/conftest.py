@@ -34,8 +34,12 @@ def data_root() -> Path:
 
 
 @pytest.fixture
-def undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Image and data-set studies draw no pictures, but where the test's name says drawn."""
-    monkeypatch.setattr("lowpix.image_study.write_pictures", lambda *_: None)
-    if "drawn" not in request.node.name:
-        monkeypatch.setattr("lowpix.dataset_study.write_dataset_pictures", lambda *_: None)
+def undrawn_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Image studies draw no pictures, which are most of the time of a tiny one."""
+    monkeypatch.setattr("lowpix.image_study.study.write_pictures", lambda *_, **__: None)
+
+
+@pytest.fixture
+def undrawn(undrawn_images: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither image nor data-set studies draw pictures."""
+    monkeypatch.setattr("lowpix.dataset_study.study.write_dataset_pictures", lambda *_, **__: None)

@@ -1,6 +1,7 @@
 """What the tests of data-set studies share: a small study on generated scenes, and what to compare of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -8,23 +9,35 @@ import pandas as pd
 import pytest
 
 from lowpix.dataset_study import Options, dataset_study
-from lowpix.record.dataset_tables import DatasetTables
+from lowpix.dataset_study.tables import DatasetTables
+from lowpix.image_study import Options as ImageOptions
+from lowpix.image_study import image_study
 
 WEIGHTS = Path(__file__).parents[2] / "shared" / "weights" / "mobilenet_v2_1.0_imagenet"
 
-SMALL: dict[str, Any] = {
-    "scene_size": (24, 32),
-    "scene_count": 3,
-    "scene_classes": 4,
-    "budgets": (8,),
-    "epochs": 2,
-    "batch": 2,
-    "width": 4,
-}
+SCENES: dict[str, Any] = {"scene_size": (24, 32), "scene_count": 3, "scene_classes": 4}
+SMALL: dict[str, Any] = SCENES | {"budgets": (8,), "epochs": 2, "batch": 2, "width": 4}
+
+
+@contextmanager
+def without_pictures() -> Iterator[None]:
+    """For fixtures of a module, to which the fixture `undrawn` of a test comes too late."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lowpix.image_study.study.write_pictures", lambda *_, **__: None)
+        patch.setattr("lowpix.dataset_study.study.write_dataset_pictures", lambda *_, **__: None)
+        yield
 
 
 def study(out: Path, settings: Sequence[str] = ("full", "pseudo"), **options: Any) -> DatasetTables:
+    """Run a small data-set study; without `image_study` it runs an image study of its own."""
     return dataset_study(Options(**SMALL | {"settings": tuple(settings), "out": out} | options)).tables()
+
+
+def images(out: Path, **options: Any) -> Path:
+    """Run an image study of the same scenes, without pictures; gives its folder."""
+    given = SCENES | {"stop": "budget", "max_pixels": 8, "out": out} | options
+    with without_pictures():
+        return image_study(ImageOptions(**given)).folder
 
 
 def same(one: DatasetTables, other: DatasetTables) -> bool:
@@ -39,7 +52,13 @@ def same(one: DatasetTables, other: DatasetTables) -> bool:
 
 
 def identity(out: Path, pattern: str) -> dict[Path, tuple[int, int]]:
+    """Which files these are, and when they were written."""
     return {path: (path.stat().st_ino, path.stat().st_mtime_ns) for path in out.glob(pattern)}
+
+
+def trained(out: Path) -> list[Path]:
+    """The files of finished runs."""
+    return sorted(out.glob("runs/*/*.json"))
 
 
 def save_tiny_segformer(folder: Path, classes: int) -> Path:

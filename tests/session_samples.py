@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from lowpix.networks import find_network
 from lowpix.reveal.acquisition import ACQUISITIONS
+from lowpix.reveal.log import Log
 from lowpix.reveal.session import ImageSession, Prediction, fit
 
 SHAPE, CLASSES = (24, 32), 3
@@ -31,6 +32,7 @@ def shared_inputs(network: str) -> torch.Tensor:
 
 
 def start(acquisition: str = "margin", network: str = "mlp", **options: Any) -> ImageSession:
+    """Of two members, and the truth where it is read; options win."""
     options = {"truth": TRUTH if acquisition == "error_depth" else None, "members": 2, "seed": 3} | options
     return ImageSession(
         image(),
@@ -62,10 +64,26 @@ def weights(session: ImageSession) -> list[torch.Tensor]:
     return [learner.flat, learner.first, learner.second]
 
 
-def assert_same_bits(session: ImageSession, other: ImageSession) -> None:
-    assert (session.pixels, session.answers) == (other.pixels, other.answers)
+def same_weights(session: ImageSession, other: ImageSession) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(weights(session), weights(other), strict=True))
+
+
+def assert_same_log(log: Log, other: Log) -> None:
+    assert (log.classes, log.seed, log.fits) == (other.classes, other.seed, other.fits)
+    np.testing.assert_array_equal(log.pixels, other.pixels)
+    np.testing.assert_array_equal(log.answers, other.answers)
+    assert (log.pixels.shape, log.pixels.dtype, log.answers.dtype) == ((log.asked, 2), np.int64, np.uint8)
+
+
+def assert_same_weights(session: ImageSession, other: ImageSession) -> None:
+    """And moments, and step count."""
     assert session.learner.step == other.learner.step
-    assert all(torch.equal(a, b) for a, b in zip(weights(session), weights(other), strict=True))
+    assert same_weights(session, other)
+
+
+def assert_same_bits(session: ImageSession, other: ImageSession) -> None:
+    assert_same_log(session.log, other.log)
+    assert_same_weights(session, other)
     a, b = session.predict(), other.predict()
     np.testing.assert_array_equal(a.labels, b.labels)
     np.testing.assert_array_equal(a.confidence, b.confidence)

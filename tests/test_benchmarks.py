@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,12 +30,11 @@ def scenes() -> Dataset:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["image_study", "memory", "floors", "agreement", "scaling"])
+@pytest.mark.parametrize("name", ["image_study", "memory", "agreement", "scaling"])
 def test_a_smoke_run_measures_every_row(name: str, tmp_path: Path) -> None:
     out = tmp_path / "made" / f"{name}.csv"
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--smoke", "--out", str(out)]
-    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
-    assert run.returncode == 0, run.stderr
+    benchmark = import_module(f"benchmarks.{name}")
+    benchmark.command(benchmark.Options(smoke=True, out=out))
     table = pd.read_csv(out)
     assert list(table)[:5] == COLUMNS
     assert (table["value"].notna() & table[["machine", "torch", "date"]].notna().all(axis=1)).all()
@@ -44,6 +44,18 @@ def test_a_smoke_run_measures_every_row(name: str, tmp_path: Path) -> None:
         assert set(table["what"]) == expected
         assert set(table["unit"]) >= {"s CPU", "s wall", "pixels", "accuracy", "accuracy at 8 pixels"}
         assert table["baseline"].notna().all()
+
+
+@pytest.mark.slow
+def test_one_runs_from_the_command_line(tmp_path: Path) -> None:
+    out = tmp_path / "floors.csv"
+    command = [sys.executable, "-m", "benchmarks.floors", "--smoke", "--out", str(out)]
+    run = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert run.returncode == 0, run.stderr
+    table = pd.read_csv(out)
+    assert list(table)[:5] == COLUMNS
+    assert (table["value"] > 0).all()
+    assert table["what"].str.contains("floor").any()
 
 
 @pytest.mark.parametrize("acquisition", ["error_depth", "margin"])
@@ -72,7 +84,7 @@ def test_the_plain_study_trains_the_same_networks(scenes: Dataset, acquisition: 
         torch.testing.assert_close(
             plain.probabilities.amax(1), torch.from_numpy(prediction.confidence).ravel(), atol=2e-3, rtol=0
         )
-        known = session.overwrite(labels)[truth != IGNORE] == truth[truth != IGNORE]
+        known = session.log.overwrite(labels)[truth != IGNORE] == truth[truth != IGNORE]
         assert plain.accuracy() == pytest.approx(known.mean())
 
 

@@ -11,23 +11,28 @@ from comparison_runs import budget_run, curves, rising
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lowpix.compare import Options, command, compare, describe
+from lowpix.command import parse
+from lowpix.compare import Options, compare
+from lowpix.compare.__main__ import command
+from lowpix.compare.comparable import comparable
+from lowpix.compare.comparison import Comparison, compare_settings, read_comparison
+from lowpix.compare.pictures import VERDICTS, comparison_picture, draw_accuracies, draw_differences
+from lowpix.compare.report import describe
 from lowpix.errors import InputError
 from lowpix.image_study import Options as StudyOptions
 from lowpix.image_study import image_study
-from lowpix.record import Comparison, Run, comparable, compare_settings, group_images, open_study, read_comparison
-from lowpix.record.comparison_plot import VERDICTS, comparison_picture, draw_accuracies, draw_differences
+from lowpix.study.folder import open_study
+from lowpix.study.image_runs import IMAGES as IMAGE_STUDIES
+from lowpix.study.image_runs import Run
 
 SLOPES = {"random": 0.85, "margin": 0.95, "error_depth": 0.99}
 IMAGES = ("0001TP_006690", "0001TP_006930", "0006R0_f00930", "0006R0_f01230", "Seq05VD_f00000")
 
 
-@pytest.fixture(autouse=True)
-def _quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of a small comparison's time is its bootstraps, tested elsewhere, and its picture."""
-    monkeypatch.setattr("lowpix.record.measures.RESAMPLES", 999)
-    if "drawn" not in request.node.name:
-        monkeypatch.setattr("lowpix.compare.comparison_picture", lambda *_: None)
+@pytest.fixture
+def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of a small comparison's time is its picture."""
+    monkeypatch.setattr("lowpix.compare.study.comparison_picture", lambda *_: None)
 
 
 def runs_of(settings: Sequence[str], images: Sequence[str] = IMAGES, seeds: int = 1, **facts: Any) -> list[Run]:
@@ -40,7 +45,7 @@ def runs_of(settings: Sequence[str], images: Sequence[str] = IMAGES, seeds: int 
 
 
 def write_study(folder: Path, runs: Sequence[Run], **settings: Any) -> Path:
-    study = open_study(folder, {"dataset": "scenes", **settings})
+    study = open_study(folder, IMAGE_STUDIES, {"dataset": "scenes", **settings})
     for run in runs:
         study.save(run)
     study.write_tables()
@@ -65,7 +70,8 @@ def test_from_a_folder_to_a_printed_table_and_two_files_drawn(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_study(tmp_path / "study", runs_of(["random", "margin", "error_depth"], seeds=2))
-    command([str(folder)])
+    options = parse(Options, [str(folder), "--budgets", "10", "100"], "lowpix.compare")
+    command(options)
     printed = capsys.readouterr().out
     assert f"{folder / 'comparison.csv'}, {folder / 'comparison.png'}" in printed
     table = read_comparison(folder / "comparison.csv")
@@ -88,14 +94,12 @@ def test_from_a_folder_to_a_printed_table_and_two_files_drawn(
     (margin,) = [line for line in lines if line.startswith("margin") and "fewer pixels" in line]
     found = table[(table["kind"] == "pair") & (table["setting"] == "margin") & table["headline"]].iloc[0]
     assert f"{found['value']:+.1f}" in margin
-    command([str(folder)])
+    command(options)
     assert capsys.readouterr().out == printed
 
 
-def test_a_real_study_is_compared_and_drawn(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("lowpix.image_study.write_pictures", lambda *_: None)
+@pytest.mark.usefixtures("undrawn")
+def test_a_real_study_is_compared_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = {"scene_size": (24, 32), "scene_count": 2, "max_pixels": 12, "pixels_per_round": "3", "stop": "budget"}
     every = ("random", "margin", "error_depth")
     study = image_study(StudyOptions(**small, acquisition=every, out=tmp_path / "study"))  # type: ignore[arg-type]
@@ -118,13 +122,14 @@ def test_a_real_study_is_compared_and_drawn(
 
 def test_options_are_documented_and_defaults_valid(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
-        command(["--help"])
+        parse(Options, ["--help"], "lowpix.compare")
     assert exit_.value.code == 0
     shown = capsys.readouterr().out
     for option in ("--targets", "--budgets", "--baseline", "--group-by", "--block-frames", "--common", "--out"):
         assert option in shown
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_settings_of_one_name_in_two_folders_stay_apart(tmp_path: Path) -> None:
     one = write_study(tmp_path / "x" / "camvid", runs_of(["random", "margin"]))
     same = write_study(tmp_path / "y" / "camvid", runs_of(["margin"]))
@@ -141,6 +146,7 @@ def test_settings_of_one_name_in_two_folders_stay_apart(tmp_path: Path) -> None:
     assert "given twice" in refusal(one, one)
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_whole_sequences_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_study(tmp_path / "study", runs_of(["random", "margin"]))
     found = compared(folder, group_by="^([^_]+)_")
@@ -149,20 +155,8 @@ def test_whole_sequences_are_drawn(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "Intervals draw whole groups, 3 of them (5 images)" in printed
     assert "Few groups (3)" in printed
     assert set(compared(folder, block_frames=2).table["groups"]) == {3}
-    assert "must be at least 1" in refusal(folder, block_frames=0)
-    assert "no regular expression" in refusal(folder, group_by="(")
-    assert "parentheses" in refusal(folder, group_by="^[^_]+_")
-    assert "Seq05VD_f00000" in refusal(folder, group_by=r"^(\d+)")
-    assert "into one group" in refusal(folder, group_by="(_)")
-
-
-def test_groups_by_name() -> None:
-    groups = group_images(IMAGES, "^([^_]+)_", 1)
-    assert groups.nunique() == 5
-    assert group_images(IMAGES, "^([^_]+)_").tolist() == ["0001TP"] * 2 + ["0006R0"] * 2 + ["Seq05VD"]
-    assert group_images(reversed(IMAGES), block=3).groupby(level=0).first().nunique() == 2
-    assert group_images(IMAGES, "^([^_]+)_", 2).nunique() == 3  # a block never spans two sequences
-    assert group_images(IMAGES).nunique() == 5
+    assert "--block-frames 0: must be at least 1" in refusal(folder, block_frames=0)
+    assert "--group-by (_)" in refusal(folder, group_by="(_)")
 
 
 # Refusals name what differs
@@ -200,6 +194,7 @@ def test_other_oracles_voids_data_sets_and_schedules_are_refused(
         assert text in message
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_other_images_and_seeds_are_refused_unless_common(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -216,6 +211,7 @@ def test_other_images_and_seeds_are_refused_unless_common(
     assert "no image and seed" in refusal(one, elsewhere, common=True)
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_other_data_of_one_name_are_refused(tmp_path: Path) -> None:
     one = write_study(tmp_path / "one", runs_of(["random"]), seed=0)
     seeded = write_study(tmp_path / "seeded", runs_of(["margin"]), seed=1)
@@ -258,7 +254,7 @@ def test_options_out_of_range_are_refused(tmp_path: Path, options: dict[str, Any
 def test_the_baseline_is_stratified_else_random_else_asked_for() -> None:
     def against(*names: str, baseline: str | None = None) -> str:
         made = {name: {("a", 0): rising(0.4 + 0.01 * k, 0.9)} for k, name in enumerate(names)}
-        return compare_settings(curves(made), baseline=baseline).baseline
+        return compare_settings(curves(made), targets=[0.8], budgets=[50], baseline=baseline).baseline
 
     assert against("random", "margin", "stratified") == "stratified"
     assert against("random", "margin") == "random"
@@ -269,7 +265,7 @@ def test_the_baseline_is_stratified_else_random_else_asked_for() -> None:
     two["acquisition"] = "random"
     with pytest.raises(InputError, match="could be mlp-x or unet-x"):
         compare_settings(two)
-    assert compare_settings(two, baseline="mlp-x").baseline == "mlp-x"
+    assert compare_settings(two, [0.8], [50], baseline="mlp-x").baseline == "mlp-x"
 
 
 def test_runs_without_a_number_of_pixels_in_common_are_refused() -> None:
@@ -282,14 +278,14 @@ def test_runs_without_a_number_of_pixels_in_common_are_refused() -> None:
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
-    "settings", [["random"], ["random", "error_depth"], [f"s{k}" for k in range(11)] + ["random"]]
+    "settings", [["random"], ["random", "error_depth"], [f"s{k}" for k in range(9)] + ["random"]]
 )
 def test_pictures_of_any_number_of_settings(tmp_path: Path, settings: list[str]) -> None:
     made = {
         name: {(image, 0): rising(0.3 + 0.01 * k, 0.6 + 0.03 * k) for image in "ab"}
         for k, name in enumerate(settings)
     }
-    found = compare_settings(comparable(curves(made)))
+    found = compare_settings(comparable(curves(made)), targets=[0.6, 0.8], budgets=[50])
     comparison_picture(tmp_path / "one.png", found)
     comparison_picture(tmp_path / "two.png", found)
     assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
@@ -307,7 +303,7 @@ def test_colours_tell_the_verdict() -> None:
         name: {(f"{k}", 0): rising(0.3 + 0.001 * k, end) for k in range(5)}
         for name, end in (("random", 0.85), ("margin", 0.97), ("bald", 0.81))
     }
-    found = compare_settings(curves(made))
+    found = compare_settings(curves(made), targets=[0.8], budgets=[50])
     axes = Figure().subplots()
     draw_differences(axes, found)
     pairs = found.table[(found.table["kind"] == "pair") & found.table["headline"]]
@@ -317,6 +313,7 @@ def test_colours_tell_the_verdict() -> None:
     assert drawn == {pair.value: VERDICTS[pair.verdict] for pair in pairs.itertuples()}
 
 
+@pytest.mark.usefixtures("no_picture")
 def test_study_files_stay_as_they_were(tmp_path: Path) -> None:
     folder = write_study(tmp_path / "study", runs_of(["random", "margin"], IMAGES[:2]))
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}

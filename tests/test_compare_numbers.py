@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.stats
 from comparison_runs import budget_run, curves, curves_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lowpix.record import Comparison, comparable, compare_settings, group_images, read_comparison
-from lowpix.record.comparison import ENOUGH, TARGETS
-from lowpix.record.measures import RESAMPLES, interval, measures, median_pixels, span, wins
+from lowpix.compare.comparable import comparable
+from lowpix.compare.comparison import ENOUGH, TARGETS, Comparison, compare_settings, read_comparison
+from lowpix.compare.measures import measures, median_pixels, span, wins
+from lowpix.study.intervals import group_images
 
 Units = dict[tuple[str, int], list[float]]
 
@@ -125,9 +125,7 @@ def test_headline_is_the_highest_target_that_every_setting_mostly_reaches(units:
     given_runs = {
         name: {unit: acc[:rounds] for unit, acc in runs.items()} for name, runs in zip(names, units, strict=False)
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lowpix.record.measures.RESAMPLES", 99)  # only the intervals rest on them
-        found = compare_settings(curves(given_runs))
+    found = compare_settings(curves(given_runs), budgets=[10])
     reached = [
         min(
             sum(max(accuracies) >= target for accuracies in runs.values()) / len(runs)
@@ -173,68 +171,6 @@ def test_median_is_a_bound_where_an_image_in_the_middle_is_censored(runs: list[t
     assert value == np.median(values)
     ordered = sorted(math.inf if censored else pixels for pixels, censored in runs)
     assert bound == (max(ordered[(len(runs) - 1) // 2], ordered[len(runs) // 2]) == math.inf)
-
-
-# Intervals
-
-
-def images_of(values: list[float]) -> pd.Series:
-    return pd.Series(values, index=[f"image_{k:03}" for k in range(len(values))])
-
-
-def alone(values: pd.Series) -> pd.Series:
-    return pd.Series(values.index, index=values.index)
-
-
-@settings(max_examples=15)
-@given(
-    st.lists(st.integers(-500, 500), min_size=8, max_size=20).filter(lambda v: len(set(v)) > 4),
-    st.sampled_from([0.95, 0.99]),
-)
-def test_interval_is_that_of_scipy(values: list[int], level: float) -> None:
-    images = images_of([float(v) for v in values])
-    expected = scipy.stats.bootstrap(
-        (images.to_numpy(),), np.mean, confidence_level=level, n_resamples=RESAMPLES, rng=np.random.default_rng(0)
-    ).confidence_interval
-    assert interval(images, alone(images), level) == pytest.approx(tuple(expected), abs=1e-9)
-
-
-def test_drawing_whole_groups_agrees_with_scipy_on_indices_and_is_wider_for_copies() -> None:
-    random = np.random.default_rng(1)
-    sizes = [3, 5, 8, 2, 7, 4, 6, 5]
-    means = random.integers(-20, 20, len(sizes))  # whole numbers: sums are exact in any order
-    images = images_of(np.repeat(means, sizes).astype(float).tolist())  # every image of a group is a copy
-    groups = pd.Series(np.repeat([f"drive_{k}" for k in range(len(sizes))], sizes), index=images.index)
-    members = [images[groups == name].to_numpy() for name in groups.unique()]
-    expected = scipy.stats.bootstrap(
-        (np.arange(len(sizes)),),
-        lambda drawn: np.concatenate([members[k] for k in drawn]).mean(),
-        vectorized=False,
-        n_resamples=RESAMPLES,
-        rng=np.random.default_rng(0),
-    ).confidence_interval
-    low, high = interval(images, groups, 0.95)
-    assert (low, high) == pytest.approx(tuple(expected), abs=1e-9)
-    narrow = interval(images, alone(images), 0.95)
-    assert high - low > 1.5 * (narrow[1] - narrow[0])
-
-
-@pytest.mark.filterwarnings("error")
-@pytest.mark.parametrize(
-    "values", [[0.1] * 5, [0.0] * 2, [3.0, 4.0], [0.0, 0.0, 0.0, 0.0, 7.0], [-1e-18, 0.0, 1e-18]]
-)
-def test_degenerate_values_have_an_interval_and_no_warning(values: list[float]) -> None:
-    images = images_of(values)
-    low, high = interval(images, alone(images), 0.99)
-    assert min(values) <= low <= high <= max(values)
-
-
-@pytest.mark.filterwarnings("error")
-def test_one_image_or_group_has_no_interval() -> None:
-    images = images_of([3.0])
-    assert np.isnan(interval(images, alone(images), 0.95)).all()
-    images = images_of([3.0, 4.0])
-    assert np.isnan(interval(images, pd.Series("one", index=images.index), 0.95)).all()
 
 
 @given(st.lists(st.tuples(st.integers(10, 50), st.integers(10, 50)), min_size=1, max_size=8))

@@ -47,19 +47,22 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
     write(tmp_path / "labels/h.png", half_and_half(1))
     report = checked(tmp_path)
     expected = [
-        "labels/a.png: label 37 at (4, 3) (row, column): with 2 classes labels are 0 to 1, or 11 for void",
-        "labels/b.png: label map of 8×6 for an image of 6×8: sizes must be equal",
-        "labels/c.png: RGB label map: expected one class id per pixel",
-        "images/e.png: cannot be read as an image",
-        "labels/f.png: cannot be read as an image",
-        "labels/g.png: no labelled pixel: all 48 are void",
-        "images/d.png: has no label map",
-        "labels/stray.png: no image of that name",
+        ("labels/a.png", "label 37", "(4, 3)", "0 to 1", "11 for void"),
+        ("labels/b.png", "8×6", "6×8"),
+        ("labels/c.png", "RGB"),
+        ("images/e.png", "cannot be read"),
+        ("labels/f.png", "cannot be read"),
+        ("labels/g.png", "no labelled pixel", "48"),
+        ("images/d.png", "no label map"),
+        ("labels/stray.png", "no image"),
     ]
-    for fault, wanted in zip(report.faults, expected, strict=True):
-        assert fault.startswith(f"{tmp_path}/{wanted}")
+    for fault, (file, *parts) in zip(report.faults, expected, strict=True):
+        assert fault.startswith(f"{tmp_path}/{file}: ")
+        assert all(part in fault for part in parts), fault
         assert "\n" not in fault
-    assert report.warnings == (f"{tmp_path}/labels/h.png: holds a single class, down",)
+    (warning,) = report.warnings
+    assert warning.startswith(f"{tmp_path}/labels/h.png: ")
+    assert "a single class, down" in warning
     # What is sound is counted: e (its label map), g (all void) and h.
     assert report.pixels.tolist() == [24, 72]
     assert report.void == 48
@@ -70,13 +73,14 @@ def test_strays_do_not_stop_a_study_of_other_images(tmp_path: Path) -> None:
     write(tmp_path / "labels/stray.png", half_and_half(0, 1))
     folder = open_dataset("folder", tmp_path)
     assert check(folder, ("a",)).faults == ()
-    assert check(folder, ("a", "b")).faults == (f"{tmp_path}/labels/stray.png: no image of that name",)
+    (fault,) = check(folder, ("a", "b")).faults
+    assert fault.startswith(f"{tmp_path}/labels/stray.png: ")
 
 
 def test_unknown_name_is_one_fault(tmp_path: Path) -> None:
     folder = open_dataset("folder", write_folder(tmp_path))
     (fault,) = check(folder, ("a", "nobody")).faults
-    assert fault.startswith("--images nobody: no such image in folder, split all")
+    assert fault.startswith("--images nobody: ")
 
 
 @pytest.mark.parametrize(
@@ -86,7 +90,7 @@ def test_unknown_name_is_one_fault(tmp_path: Path) -> None:
 )
 def test_too_few_classes_declared(tmp_path: Path, classes: list[str], rule: str) -> None:
     write_folder(tmp_path, classes=classes)
-    assert checked(tmp_path).faults[0] == f"folder, split all: {rule}: there must be at least 2"
+    assert checked(tmp_path).faults[0].startswith(f"folder, split all: {rule}")
     assert checked(tmp_path, labelled=False).faults == ()
 
 
@@ -94,8 +98,9 @@ def test_only_one_class_found(tmp_path: Path) -> None:
     write_folder(tmp_path)
     for name in ("a", "b"):
         write(tmp_path / f"labels/{name}.png", half_and_half(1))
-    fault = "folder, split all: its label maps hold only the class down: there must be at least 2"
-    assert checked(tmp_path).faults == (fault,)
+    (fault,) = checked(tmp_path).faults
+    assert fault.startswith("folder, split all: ")
+    assert "only the class down" in fault
     assert len(checked(tmp_path).warnings) == 2
     one = check(open_dataset("folder", tmp_path), ("a",))
     assert (one.faults, len(one.warnings)) == ((), 1)
@@ -105,7 +110,8 @@ def test_photographs_without_label_maps(tmp_path: Path) -> None:
     for name in ("x", "y"):
         write(tmp_path / f"{name}.png", np.zeros((6, 8, 3)))
     (tmp_path / "classes.json").write_text('{"classes": ["leaf", "soil"]}')
-    assert checked(tmp_path).faults == ("folder, split all: none of the 2 images has a label map",)
+    (fault,) = checked(tmp_path).faults
+    assert fault.startswith("folder, split all: none of the 2 images")
     assert checked(tmp_path, labelled=False).faults == ()
     (tmp_path / "y.png").write_bytes(b"torn")
     assert checked(tmp_path, labelled=False).faults[0].startswith(f"{tmp_path}/y.png: cannot be read")
@@ -118,9 +124,10 @@ def test_exif_turned_image_must_match_its_label_map_upright(tmp_path: Path) -> N
     Image.new("RGB", (6, 8)).save(tmp_path / "images/a.png", exif=exif)
     assert checked(tmp_path).faults == ()
     Image.new("RGB", (6, 8)).save(tmp_path / "images/a.png")
-    assert checked(tmp_path).faults == (
-        f"{tmp_path}/labels/a.png: label map of 6×8 for an image of 8×6: sizes must be equal",
-    )
+    (fault,) = checked(tmp_path).faults
+    assert fault.startswith(f"{tmp_path}/labels/a.png: ")
+    assert "6×8" in fault
+    assert "8×6" in fault
 
 
 def test_each_file_is_read_once(tmp_path: Path) -> None:

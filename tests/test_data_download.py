@@ -3,27 +3,31 @@
 import hashlib
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from data_samples import DATA, needs_camvid
+from refusals import refused
 
-from lowpix.data import download, open_dataset
+from lowpix.data import open_dataset
 from lowpix.data.download import CAMVID_MANIFEST, fetch, fetch_camvid
 from lowpix.errors import InputError
 
 
 class Server(ThreadingHTTPServer):
-    """Serves `folder`, keeps a list of what was asked, answers `broken` paths with their code."""
+    """Serves `folder`, keeps a list of what was asked, answers `broken` paths with their code, `moved` ones with
+    their new address, and `endless` ones with that many bytes."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
         self.asked: list[str] = []
         self.broken: dict[str, list[int]] = {}
+        self.moved: dict[str, str] = {}
+        self.endless: dict[str, int] = {}
         self.url = f"http://127.0.0.1:{self.server_port}/"
 
 
@@ -31,10 +35,20 @@ class Handler(SimpleHTTPRequestHandler):
     server: Server
 
     def do_GET(self) -> None:
-        self.server.asked.append(self.path[1:])
-        codes = self.server.broken.get(self.path[1:])
-        if codes:
+        path = self.path[1:]
+        self.server.asked.append(path)
+        if codes := self.server.broken.get(path):
             self.send_error(codes.pop(0))
+        elif path in self.server.moved:
+            self.send_response(302)
+            self.send_header("Location", self.server.moved[path])
+            self.end_headers()
+        elif path in self.server.endless:
+            self.send_response(200)
+            self.end_headers()
+            with suppress(ConnectionError):
+                for _ in range(self.server.endless[path] >> 20):
+                    self.wfile.write(bytes(1 << 20))
         else:
             super().do_GET()
 
@@ -49,7 +63,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     running = Server(folder)
     thread = threading.Thread(target=running.serve_forever, args=(0.02,))
     thread.start()
-    monkeypatch.setattr(download, "time", SimpleNamespace(sleep=lambda _: None))
+    monkeypatch.setattr("time.sleep", lambda _: None)  # before another attempt
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     yield running
     running.shutdown()
@@ -120,6 +134,28 @@ def test_a_wrong_file_is_refused(tmp_path: Path, server: Server, manifest: Path)
         fetch(manifest, server.url, tmp_path / "here")
     assert not (tmp_path / "here/train/3_é.png").exists()
     assert not list((tmp_path / "here").rglob("*.part"))
+
+
+def test_a_file_that_moved_is_followed_on_the_same_host_alone(
+    tmp_path: Path, server: Server, manifest: Path
+) -> None:
+    (tmp_path / "public/train.txt").rename(tmp_path / "public/list.txt")
+    server.moved["train.txt"] = f"{server.url}list.txt"
+    fetch(manifest, server.url, tmp_path / "here")
+    assert (tmp_path / "here/train.txt").read_bytes() == (tmp_path / "public/list.txt").read_bytes()
+    elsewhere = server.url.replace("127.0.0.1", "localhost")
+    server.moved["train.txt"] = f"{elsewhere}list.txt"
+    with refused("train.txt", f"localhost:{server.server_port}"):
+        fetch(manifest, server.url, tmp_path / "there")
+    assert not (tmp_path / "there/train.txt").exists()
+
+
+def test_a_file_without_end_is_refused(tmp_path: Path, server: Server, manifest: Path) -> None:
+    """Before it fills the memory: after the largest size that a file may have."""
+    server.endless["train.txt"] = 1 << 40
+    with refused("train.txt", "64 MiB"):
+        fetch(manifest, server.url, tmp_path / "here")
+    assert not (tmp_path / "here/train.txt").exists()
 
 
 def test_no_network_and_no_room_are_one_line(tmp_path: Path, server: Server, manifest: Path) -> None:

@@ -1,15 +1,14 @@
 """Images and label maps of every kind, and the messages for those that break a rule."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageCms
+from refusals import refused
 
 from lowpix.data import IGNORE
 from lowpix.data.files import read_image, read_labels
-from lowpix.errors import InputError
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -108,10 +107,9 @@ def test_truncated_and_missing_and_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "empty.png").touch()
     for name in ("cut.png", "endless.png", "flipped.png", "text.png", "empty.png"):
         for read in (read_image, lambda path: read_labels(path, 2)):
-            with pytest.raises(InputError, match=f"{name}: cannot be read as an image") as caught:
+            with refused(f"{name}: ", "cannot be read"):
                 read(tmp_path / name)
-            assert "\n" not in str(caught.value)
-    with pytest.raises(InputError, match=r"none\.png: no such file"):
+    with refused("none.png: ", "no such file"):
         read_image(tmp_path / "none.png")
 
 
@@ -143,12 +141,8 @@ def test_label_that_is_no_class(tmp_path: Path, value: int, dtype: str) -> None:
     ids = np.zeros((20, 50), dtype)
     ids[12, 40] = ids[13, 2] = value
     path = save(tmp_path / "x.png", ids)
-    with pytest.raises(InputError) as caught:
+    with refused(f"{path}: ", f"label {value} ", "(12, 40)", "11 classes", "0 to 10", "11 for void"):
         read_labels(path, 11, ignore_index=11)
-    expected = (
-        f"{path}: label {value} at (12, 40) (row, column): with 11 classes labels are 0 to 10, or 11 for void"
-    )
-    assert str(caught.value) == expected
 
 
 def test_colour_label_map(tmp_path: Path) -> None:
@@ -170,13 +164,12 @@ def test_colour_label_map(tmp_path: Path) -> None:
 
     rgb[7, 3] = (1, 2, 3)
     wrong = save(tmp_path / "wrong.png", rgb)
-    rule = re.escape("wrong.png: colour (1, 2, 3) at (7, 3) (row, column): not among the 4 colours")
-    with pytest.raises(InputError, match=rule):
+    with refused("wrong.png: ", "colour (1, 2, 3)", "(7, 3)", "4 colours"):
         read_labels(wrong, 3, None, colours, void)
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "CMYK"])
 def test_colours_where_ids_were_expected(tmp_path: Path, mode: str) -> None:
     Image.fromarray(RGB).convert(mode).save(tmp_path / "x.tif")
-    with pytest.raises(InputError, match=f"x.tif: {mode} label map: expected one class id per pixel"):
+    with refused("x.tif: ", mode, "one class id per pixel"):
         read_labels(tmp_path / "x.tif", 2)

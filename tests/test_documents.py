@@ -40,7 +40,7 @@ def test_readme_example_of_an_own_acquisition_runs(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(code, encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     study, comparison = re.findall(r"^    python (-m lowpix\.\w+ .*results/mine)$", readme, re.MULTILINE)
-    small = ["--scene-count", "3", "--scene-size", "24", "32", "--jobs", "2"]
+    small = ["--scene-count", "2", "--scene-size", "24", "32", "--max-pixels", "24", "--jobs", "2"]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
     for command in ([*study.split(), *small], comparison.split()):
         run = [sys.executable, *command]

@@ -1,7 +1,8 @@
 """The image study as a whole: its tables, how it stops, goes on and is extended."""
 
-import re
+import shutil
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,13 @@ from sklearn.metrics import jaccard_score
 from lowpix.data import IGNORE, Dataset, open_dataset
 from lowpix.errors import InputError
 from lowpix.image_study import Options, image_study
-from lowpix.record import Tables, read_label_map
+from lowpix.study.folder import Study
+from lowpix.study.image_runs import IMAGES, Tables, confidence_name, label_map_name
+from lowpix.study.label_maps import read_label_map
 
 SMALL: dict[str, Any] = {"scene_size": (24, 32), "scene_count": 3, "max_pixels": 14, "pixels_per_round": "3"}
-
-
-@pytest.fixture(autouse=True)
-def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of a tiny study's time is its pictures, so only tests that look at them draw any."""
-    if "drawn" not in request.node.name:
-        monkeypatch.setattr("lowpix.image_study.write_pictures", lambda *_: None)
+TWO: dict[str, Any] = {"acquisition": ("margin", "random")}
+pytestmark = pytest.mark.usefixtures("undrawn_images")
 
 
 def study(out: Path, **options: Any) -> Tables:
@@ -33,6 +31,25 @@ def study(out: Path, **options: Any) -> Tables:
 
 def scenes(seed: int = 0) -> Dataset:
     return open_dataset("scenes", scene_size=SMALL["scene_size"], scene_count=SMALL["scene_count"], seed=seed)
+
+
+@pytest.fixture(scope="module")
+def at_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """From options to the folder of a study that was done in one go: only read, and done once for all tests."""
+    folders: dict[str, Path] = {}
+
+    def folder(**options: Any) -> Path:
+        key = repr(sorted(options.items()))
+        if key not in folders:
+            folders[key] = tmp_path_factory.mktemp("at_once")
+            study(folders[key], **options)
+        return folders[key]
+
+    return folder
+
+
+def tables_of(out: Path) -> Tables:
+    return Study(out, IMAGES).tables()
 
 
 def assert_same_tables(one: Tables, other: Tables) -> None:
@@ -88,28 +105,15 @@ def test_tables_have_the_columns_of_the_design(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"acquisition": ("margin", "error_depth")}, {"target": 1.0}, {"oracle_refusal": 1.0}, {"limit": 1}],
-    ids=["two settings", "all of it", "nothing revealed", "one image"],
-)
-@pytest.mark.filterwarnings("error")
-def test_pictures_are_drawn(tmp_path: Path, options: dict[str, Any]) -> None:
-    study(tmp_path, **options)
-    for name in ("overview.png", "curves.png"):
-        shown = np.array(Image.open(tmp_path / name).convert("L"))
-        assert min(shown.shape) > 100
-        assert shown.std() > 10  # not blank
-
-
-def test_tables_follow_from_label_maps_and_pixels(tmp_path: Path) -> None:
-    curves, summary, revealed = study(tmp_path, acquisition=("margin", "random"), repeats=2)
+def test_tables_follow_from_label_maps_and_pixels(at_once: Callable[..., Path]) -> None:
+    out = at_once(**TWO, repeats=2)
+    curves, revealed, summary = tables_of(out)
     dataset = scenes()
     assert len(summary) == 2 * 2 * 3
     for run in summary.itertuples():
         truth = dataset.labels(run.image)
         assert truth is not None
-        labels = np.array(Image.open(tmp_path / f"pseudo_labels/{run.setting}/{run.seed}/{run.image}.png"))
+        labels = np.array(Image.open(out / f"pseudo_labels/{run.setting}/{run.seed}/{run.image}.png"))
         told = revealed.query("setting == @run.setting and image == @run.image and seed == @run.seed")
         rounds = curves.query("setting == @run.setting and image == @run.image and seed == @run.seed")
         last = rounds.iloc[-1]
@@ -133,15 +137,15 @@ def test_tables_follow_from_label_maps_and_pixels(tmp_path: Path) -> None:
         np.testing.assert_allclose(rounds["fraction"], rounds["revealed"] / (24 * 32))
         assert rounds["seconds"].is_monotonic_increasing
         assert run.seconds == last["seconds"] > 0
-        confidence = np.array(Image.open(tmp_path / f"confidence/{run.setting}/{run.seed}/{run.image}.png"))
+        confidence = np.array(Image.open(out / f"confidence/{run.setting}/{run.seed}/{run.image}.png"))
         assert confidence.shape == truth.shape
         assert (curves["void"] == "never asked").all()
 
 
 def test_target_ends_an_image_and_budget_does_not(tmp_path: Path) -> None:
     options = {"target": 0.6, "max_pixels": 30, "pixels_per_round": "2"}
-    curves, summary, _ = study(tmp_path / "target", **options)
-    longer, whole, _ = study(tmp_path / "budget", stop="budget", **options)
+    curves, _, summary = study(tmp_path / "target", **options)
+    longer, _, whole = study(tmp_path / "budget", stop="budget", **options)
     assert (summary["stop"] == "target").all()
     assert (whole["stop"] == "budget").all()
     assert (longer.groupby("image")["asked"].max() == 30).all()
@@ -173,7 +177,7 @@ def test_an_unreached_target_is_censored_and_left_empty(tmp_path: Path) -> None:
 
 def test_settings_share_first_pixels_and_the_first_round(tmp_path: Path) -> None:
     every = ("random", "entropy", "least_confidence", "margin", "error_depth")
-    curves, _, revealed = study(tmp_path, acquisition=every, max_pixels=8)
+    curves, revealed, _ = study(tmp_path, acquisition=every, max_pixels=8)
     first = revealed[revealed["round"] == 0]
     for column in ("row", "column", "label"):
         by_setting = first.pivot(index=["image", "order"], columns="setting", values=column)
@@ -187,7 +191,7 @@ def test_settings_share_first_pixels_and_the_first_round(tmp_path: Path) -> None
 
 
 def test_repeats_differ_and_seeds_count_from_the_seed(tmp_path: Path) -> None:
-    _, summary, revealed = study(tmp_path, seed=7, repeats=2)
+    _, revealed, summary = study(tmp_path, seed=7, repeats=2)
     assert sorted(summary["seed"].unique()) == [7, 8]
     places = {
         seed: told[["image", "row", "column"]].to_numpy().tolist() for seed, told in revealed.groupby("seed")
@@ -214,11 +218,11 @@ def half_void(root: Path) -> Path:
 def test_void_is_never_asked_unless_it_may_be(tmp_path: Path) -> None:
     options = {"dataset": "folder", "data_root": half_void(tmp_path / "data"), "acquisition": ("random", "margin")}
     options |= {"max_pixels": 60, "pixels_per_round": "11", "target": 1.0, "stop": "budget", "spacing": 0}
-    curves, summary, revealed = study(tmp_path / "never", **options)
+    curves, revealed, _ = study(tmp_path / "never", **options)
     assert (revealed["column"] < 12).all()
     assert (curves["asked"] == curves["revealed"]).all()
     assert set(curves["void"]) == {"never asked"}
-    curves, summary, revealed = study(tmp_path / "asked", ask_void=True, **options)
+    curves, revealed, summary = study(tmp_path / "asked", ask_void=True, **options)
     assert set(summary["void"]) == set(curves["void"]) == {"asked"}
     assert (revealed["column"] < 12).all()  # void is an answer, but reveals no class
     random = curves[(curves["acquisition"] == "random") & (curves["asked"] == 60)]
@@ -234,7 +238,7 @@ def test_void_is_never_asked_unless_it_may_be(tmp_path: Path) -> None:
 @pytest.mark.parametrize("noise", [0.3, 1.0])
 def test_a_noisy_oracle_is_believed(tmp_path: Path, noise: float) -> None:
     options = {"acquisition": ("random", "margin"), "max_pixels": 60, "pixels_per_round": "28", "target": 1.0}
-    _, summary, revealed = study(tmp_path, oracle_noise=noise, **options)
+    _, revealed, summary = study(tmp_path, oracle_noise=noise, **options)
     dataset = scenes()
     wrong = []
     for (setting, image), told in revealed.groupby(["setting", "image"]):
@@ -253,7 +257,7 @@ def test_a_noisy_oracle_is_believed(tmp_path: Path, noise: float) -> None:
 
 def test_a_refusal_costs_a_click(tmp_path: Path) -> None:
     options = {"acquisition": ("random",), "max_pixels": 60, "pixels_per_round": "28", "target": 1.0}
-    curves, summary, revealed = study(tmp_path, oracle_refusal=0.5, **options)
+    curves, revealed, summary = study(tmp_path, oracle_refusal=0.5, **options)
     last = curves[curves["asked"] == 60]
     assert len(last) == 3
     assert last["revealed"].between(15, 45).all()
@@ -266,76 +270,76 @@ def test_a_refusal_costs_a_click(tmp_path: Path) -> None:
 # Going on
 
 
-def test_rerun_does_nothing_and_gives_the_same_tables(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first = study(tmp_path, acquisition=("margin", "random"))
-    files, shown = run_files(tmp_path), pictures(tmp_path)
-    tables = [(tmp_path / name).read_bytes() for name in ("curves.parquet", "summary.csv", "revealed.parquet")]
-    assert "6 runs, 6 of them to do" in capsys.readouterr().out
-    again = study(tmp_path, acquisition=("margin", "random"))
-    assert "6 runs, 0 of them to do" in capsys.readouterr().out
-    assert run_files(tmp_path) == files
-    assert pictures(tmp_path) == shown
+TABLES = ("curves.parquet", "summary.csv", "revealed.parquet")
+
+
+def test_rerun_does_nothing_and_gives_the_same_tables(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], at_once: Callable[..., Path]
+) -> None:
+    whole = TWO | {"repeats": 2}
+    out = shutil.copytree(at_once(**whole), tmp_path / "out")
+    first, files, shown = tables_of(out), run_files(out), pictures(out)
+    tables = [(out / name).read_bytes() for name in TABLES]
+    capsys.readouterr()
+    again = study(out, **whole)
+    assert "12 runs, 0 of them to do" in capsys.readouterr().out
+    assert run_files(out) == files
+    assert pictures(out) == shown
     assert_same_tables(first, again)
-    names = ("curves.parquet", "summary.csv", "revealed.parquet")
-    assert [(tmp_path / name).read_bytes() for name in names] == tables
+    assert [(out / name).read_bytes() for name in TABLES] == tables
 
 
 @pytest.mark.parametrize(
-    ("part", "whole"),
+    "stages",
     [
-        ({}, {"acquisition": ("margin", "random")}),
-        pytest.param({}, {"repeats": 2}, marks=pytest.mark.slow),
-        ({"limit": 1}, {"limit": 3}),
-        ({"limit": 2}, {}),
-        ({"scene_count": 2}, {}),
-        ({"images": ("scene_002",)}, {"images": ("scene_002", "scene_000")}),
-        pytest.param(
-            {"limit": 2, "acquisition": ("error_depth",)},
-            {"acquisition": ("random", "error_depth"), "repeats": 2},
-            marks=pytest.mark.slow,
-        ),
+        [{"limit": 1}, {"limit": 2}, {}, TWO, TWO | {"repeats": 2}],
+        [{"scene_count": 2}, {}],
+        [{"images": ("scene_002",)}, {"images": ("scene_002", "scene_000")}],
+        [
+            {"limit": 1, "acquisition": ("error_depth",)},
+            {"limit": 2, "acquisition": ("random", "error_depth"), "repeats": 2},
+        ],
     ],
-    ids=["acquisition", "repeats", "limit", "no limit", "scenes", "images", "all"],
+    ids=["one by one", "scenes", "images", "all"],
 )
-def test_extended_is_as_done_at_once(tmp_path: Path, part: dict[str, Any], whole: dict[str, Any]) -> None:
-    study(tmp_path / "extended", **part)
-    files = run_files(tmp_path / "extended")
-    extended = study(tmp_path / "extended", **whole)
-    assert files.items() < run_files(tmp_path / "extended").items()  # what was done is not done again
-    assert_same_tables(extended, study(tmp_path / "at once", **whole))
-    assert pictures(tmp_path / "extended") == pictures(tmp_path / "at once")
+def test_extended_is_as_done_at_once(
+    tmp_path: Path, stages: list[dict[str, Any]], at_once: Callable[..., Path]
+) -> None:
+    for options in stages:
+        files = run_files(tmp_path)
+        tables = study(tmp_path, **options)
+        assert files.items() < run_files(tmp_path).items()  # what was done is not done again
+    whole = at_once(**stages[-1])
+    assert_same_tables(tables, tables_of(whole))
+    assert pictures(tmp_path) == pictures(whole)
 
 
 @pytest.mark.parametrize(
-    ("changed", "message"),
+    ("changed", "old", "new"),
     [
-        ({"target": 0.9}, "target was 0.98, now 0.9"),
-        ({"max_pixels": 20}, "max_pixels was 14, now 20"),
-        ({"seed": 1}, "seed was 0, now 1"),
-        ({"network": "unet"}, "network was 'mlp', now 'unet'"),
-        ({"members": 2}, "members was 4, now 2"),
-        ({"ask_void": True}, "ask_void was False, now True"),
-        ({"oracle_noise": 0.1}, "oracle_noise was 0.0, now 0.1"),
-        ({"scene_size": (24, 40)}, "scene_size was [24, 32], now [24, 40]"),
-        ({"percent": 5.0}, "percent was 'unset', now 5.0"),
-        ({"pixels_per_round": "5%"}, "pixels_per_round was '3', now '5%'"),
+        ({"target": 0.9}, 0.98, 0.9),
+        ({"max_pixels": 20}, 14, 20),
+        ({"seed": 1}, 0, 1),
+        ({"network": "unet"}, "mlp", "unet"),
+        ({"members": 2}, 4, 2),
+        ({"ask_void": True}, False, True),
+        ({"oracle_noise": 0.1}, 0.0, 0.1),
+        ({"scene_size": (24, 40)}, [24, 32], [24, 40]),
+        ({"percent": 5.0}, "unset", 5.0),
+        ({"pixels_per_round": "5%"}, "3", "5%"),
     ],
 )
 def test_any_other_change_is_refused_with_both_values(
-    tmp_path: Path, changed: dict[str, Any], message: str, finished: Path
+    changed: dict[str, Any], old: object, new: object, at_once: Callable[..., Path]
 ) -> None:
+    finished = at_once(limit=1)
     before = {path: path.stat().st_mtime_ns for path in finished.rglob("*")}
-    with pytest.raises(InputError, match=re.escape(message)) as fault:
+    with pytest.raises(InputError) as fault:
         study(finished, **changed)
-    assert "--fresh starts anew" in str(fault.value)
+    (name,) = changed
+    assert f"{name} was {old!r}, now {new!r}" in str(fault.value)
+    assert "--fresh" in str(fault.value)
     assert {path: path.stat().st_mtime_ns for path in finished.rglob("*")} == before
-
-
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("finished")
-    study(out, limit=1)
-    return out
 
 
 def test_fresh_starts_anew_and_leaves_other_files(tmp_path: Path) -> None:
@@ -347,18 +351,17 @@ def test_fresh_starts_anew_and_leaves_other_files(tmp_path: Path) -> None:
     assert (tmp_path / "notes.txt").read_text() == "mine"
 
 
-def test_a_folder_with_only_the_tables_is_gone_on_with(tmp_path: Path) -> None:
+def test_a_folder_with_only_the_tables_is_gone_on_with(tmp_path: Path, at_once: Callable[..., Path]) -> None:
     """As `results/` in the repository: what is committed holds no run files."""
-    study(tmp_path / "tables", limit=1)
-    for path in (*run_files(tmp_path / "tables"),):
-        Path(path).unlink()
-    tables = study(tmp_path / "tables", limit=3)
-    assert len(run_files(tmp_path / "tables")) == 2
-    assert_same_tables(tables, study(tmp_path / "at once", limit=3))
+    out = shutil.copytree(at_once(limit=1), tmp_path / "tables", ignore=shutil.ignore_patterns("runs"))
+    assert not run_files(out)
+    tables = study(out)
+    assert len(run_files(out)) == 2
+    assert_same_tables(tables, tables_of(at_once()))
 
 
 def test_stacked_is_one_by_one(tmp_path: Path) -> None:
-    options = {"acquisition": ("margin", "random"), "target": 0.6, "max_pixels": 20}
+    options = TWO | {"target": 0.6, "max_pixels": 20}
     one = study(tmp_path / "1", stack=1, **options)
     assert_same_tables(one, study(tmp_path / "3", stack=3, **options))
     assert_same_tables(one, study(tmp_path / "1", stack=2, **options))  # no other study: it goes on
@@ -366,12 +369,13 @@ def test_stacked_is_one_by_one(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("stack", [1, 2])
-def test_jobs_change_no_table(tmp_path: Path, stack: int) -> None:
-    options = {"acquisition": ("margin", "random"), "stack": stack}
-    one = study(tmp_path / "1", jobs=1, **options)
-    assert_same_tables(one, study(tmp_path / "2", jobs=2, **options))
-    assert pictures(tmp_path / "1") == pictures(tmp_path / "2")
+def test_jobs_change_no_table(tmp_path: Path, at_once: Callable[..., Path]) -> None:
+    whole = TWO | {"repeats": 2}
+    one = at_once(**whole)
+    for stack in (1, 2):
+        two = tmp_path / str(stack)
+        assert_same_tables(tables_of(one), study(two, jobs=2, stack=stack, **whole))
+        assert pictures(one) == pictures(two)
 
 
 @pytest.mark.slow
@@ -384,17 +388,14 @@ def test_unet_study(tmp_path: Path) -> None:
 
 def test_pseudo_labels_are_kept_at_smaller_budgets(tmp_path: Path) -> None:
     """Those of a study that ended there: the same seeds give the same pixels up to it."""
-    common = {"scene_count": 1, "scene_size": (24, 32), "stop": "budget", "pixels_per_round": "3"}
-    whole = image_study(Options(max_pixels=20, keep_at=(8, 12), out=tmp_path / "whole", **common))  # type: ignore[arg-type]
-    short = image_study(Options(max_pixels=8, out=tmp_path / "short", **common))  # type: ignore[arg-type]
+    common = {"scene_count": 1, "stop": "budget"}
+    curves = study(tmp_path / "whole", max_pixels=20, keep_at=(8, 12), **common).curves
+    study(tmp_path / "short", max_pixels=8, **common)
+    assert curves["asked"].tolist() == [5, 8, 11, 12, 15, 18, 20]
     run = ("mlp-margin", 0, "scene_000")
-    at_8 = read_label_map(whole.label_map_file(*run, 8))
-    np.testing.assert_array_equal(at_8, read_label_map(short.label_map_file(*run)))
-    asked = whole.tables().curves["asked"].tolist()
-    assert asked == [5, 8, 11, 12, 15, 18, 20]
-    accuracy = whole.tables().curves["accuracy"].tolist()
-    truth = open_dataset("scenes", scene_count=1, scene_size=(24, 32)).labels("scene_000")
-    kept = read_label_map(whole.label_map_file(*run, 12))
-    assert float((kept == truth)[truth != IGNORE].mean()) == pytest.approx(accuracy[3])
-    confidence = [read_label_map(study.confidence_file(*run, at)) for study, at in ((whole, 8), (short, None))]
-    np.testing.assert_array_equal(*confidence)
+    for name in (label_map_name, confidence_name):
+        kept, ended = tmp_path / "whole" / name(*run, 8), tmp_path / "short" / name(*run)
+        np.testing.assert_array_equal(Image.open(kept), Image.open(ended))
+    truth = scenes().labels("scene_000")
+    kept_at_12 = read_label_map(tmp_path / "whole" / label_map_name(*run, 12))
+    assert float((kept_at_12 == truth)[truth != IGNORE].mean()) == pytest.approx(curves["accuracy"][3])

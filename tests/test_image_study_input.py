@@ -1,114 +1,115 @@
 """What an image study refuses, and how it says so: options, TOML files, data."""
 
 import re
-import runpy
-import sys
 import tomllib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from command_lines import run_command
 from data_samples import write, write_folder
 
+from lowpix.command import parse
 from lowpix.errors import InputError
-from lowpix.image_study import Options, command, image_study
+from lowpix.image_study import Options, image_study
+
+pytestmark = pytest.mark.usefixtures("undrawn_images")
 
 # The command line
 
 
-def run_as_module(arguments: Sequence[str], monkeypatch: pytest.MonkeyPatch) -> int:
-    """What `python -m lowpix.image_study` does, without the seconds that a new process takes to import torch."""
-    monkeypatch.setattr(sys, "argv", ["image_study", *arguments])
-    monkeypatch.delitem(sys.modules, "lowpix.image_study")
-    with pytest.raises(SystemExit) as end:
-        runpy.run_module("lowpix.image_study", run_name="__main__")
-    assert isinstance(end.value.code, int)
-    return end.value.code
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ("--dataset coco", "--dataset coco: unknown; choose from camvid, folder, scenes"),
-        ("--dataset folder --data-root nowhere", "--data-root nowhere: must be an existing folder of images"),
-        ("--dataset camvid --data-root nowhere", "nowhere"),
-        ("--split dusk --dataset folder --data-root .", "--split dusk: . has"),
-        ("--network cnn", "--network cnn: unknown; choose from mlp, mlp_float32, unet"),
-        ("--acquisition margn", "--acquisition margn: unknown; choose from random, stratified"),
-        ("--acquisition margin guess", "--acquisition guess: unknown; choose from random, stratified"),
-        ("--acquisition", "--acquisition (): must be at least one"),
-        ("--images zebra", "--images zebra: must be one of the 8 images of scenes train, such as scene_000"),
-        ("--limit 0", "--limit 0: must be at least 1"),
-        ("--members 0", "--members 0: must be at least 1"),
-        ("--repeats 0", "--repeats 0: must be at least 1"),
-        ("--jobs 0", "--jobs 0: must be at least 1"),
-        ("--stack 0", "--stack 0: must be at least 1"),
-        ("--network unet --stack 2", "--stack 2: must be 1, since unet trains images one by one"),
-        ("--oracle-noise 1.5", "--oracle-noise 1.5: must be 0 to 1"),
-        ("--oracle-noise nan", "--oracle-noise nan: must be 0 to 1"),
-        ("--oracle-refusal -0.1", "--oracle-refusal -0.1: must be 0 to 1"),
-        ("--target 0", "--target 0.0: must be above 0, at most 1"),
-        ("--target 98", "--target 98.0: must be above 0, at most 1"),
-        ("--stop never", "--stop never: must be target or budget"),
-        ("--max-pixels 0", "--max-pixels 0: must be at least 1"),
-        ("--first-pixels 0", "--first-pixels 0: must lie between 1 and --max-pixels (1000)"),
-        ("--first-pixels 9 --max-pixels 8", "--first-pixels 9: must lie between 1 and --max-pixels (8)"),
-        ("--pixels-per-round few", "--pixels-per-round few: must be a number from 1, a growth such as 5%"),
-        ("--spacing -1", "--spacing -1.0: must be at least 0"),
-        ("--percent 0", "--percent 0.0: must be above 0, at most 100"),
-        ("--seed -1", "--seed -1: must be at least 0"),
-        ("--scene-size 8 8", "--scene-size 8 8: height and width must be"),
-        ("--scene-count 0", "--scene-count 0: must be at least 1"),
-        ("--scene-classes 1", "--scene-classes 1: must be 2 to 50"),
-        ("--device tpu", "--device tpu: must be auto, cpu, cuda or cuda:1"),
-        ("--device meta", "--device meta: must be auto, cpu, cuda or cuda:1"),
-        ("--device cuda:99", "--device cuda:99: this machine has"),
-        ("--out pyproject.toml", "pyproject.toml: is a file; a study needs a folder"),
-        ("--out /dev/null/study", "/dev/null/study: cannot be written to (Not a directory)"),
-        ("--out lowpix/../tests/nothing --config", "--config: must be followed by a TOML file"),
-        ("--config nowhere.toml", "--config nowhere.toml: cannot be read"),
-        ("--config pyproject.toml", "--config pyproject.toml: no option 'build-system'; there are"),
-        ("--config README.md", "--config README.md: cannot be read"),
-    ],
-)
-def test_a_bad_option_is_one_line_and_exit_code_2(
-    arguments: str, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(Path(__file__).parents[1])
-    assert run_as_module(arguments.split(), monkeypatch) == 2
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("error: ")
-    assert err.endswith("\n")
-    assert err.count("\n") == 1
-    assert message in err
+def run(*arguments: object) -> int:
+    """The exit code of the command."""
+    return run_command("lowpix.image_study", [str(argument) for argument in arguments])
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        ("--target high", "--target"),
-        ("--scene-size 24", "--scene-size"),
-        ("--zebra 3", "--zebra"),
-        ("--acquisitin margin", "--acquisition"),  # what was meant
+        ("--dataset folder --data-root nowhere", "--data-root nowhere"),
+        ("--dataset camvid --data-root nowhere", "--data-root nowhere"),
+        ("--split dusk --dataset folder --data-root .", "--split dusk"),
+        ("--acquisition margn", "--acquisition margn: unknown; choose from random, stratified"),
+        ("--acquisition margin guess", "--acquisition guess: unknown; choose from random, stratified"),
+        ("--acquisition", "--acquisition ()"),
+        ("--images zebra", "--images zebra: must be one of the 8 images of scenes train, such as scene_000"),
+        ("--limit 0", "--limit 0"),
+        ("--members 0", "--members 0"),
+        ("--members 1 --acquisition bald", "--acquisition bald"),
+        ("--members 2 --members-from dropout", "--members 2"),
+        ("--mc-samples 0", "--mc-samples 0"),
+        ("--dropout 1", "--dropout 1.0"),
+        ("--repeats 0", "--repeats 0"),
+        ("--jobs 0", "--jobs 0"),
+        ("--stack 0", "--stack 0"),
+        ("--network unet --stack 2", "--stack 2: must be 1, since unet"),
+        ("--oracle-noise 1.5", "--oracle-noise 1.5"),
+        ("--oracle-noise nan", "--oracle-noise nan"),
+        ("--oracle-refusal -0.1", "--oracle-refusal -0.1"),
+        ("--target 0", "--target 0.0"),
+        ("--target 98", "--target 98.0: must be above 0, at most 1"),
+        ("--max-pixels 0", "--max-pixels 0"),
+        ("--keep-at 8 2000", "--keep-at 8 2000"),
+        ("--first-pixels 0", "--first-pixels 0"),
+        ("--first-pixels 9 --max-pixels 8", "--first-pixels 9"),
+        ("--pixels-per-round few", "--pixels-per-round few"),
+        ("--spacing -1", "--spacing -1.0"),
+        ("--spacing inf", "--spacing inf"),
+        ("--percent 0", "--percent 0.0"),
+        ("--seed -1", "--seed -1"),
+        ("--scene-size 8 8", "--scene-size 8 8"),
+        ("--scene-count 0", "--scene-count 0"),
+        ("--scene-classes 1", "--scene-classes 1"),
+        ("--device tpu", "--device tpu"),
+        ("--device meta", "--device meta"),
+        ("--device cuda:99", "--device cuda:99"),
+        ("--out pyproject.toml", "pyproject.toml: is a file"),
+        ("--out /dev/null/study", "/dev/null/study: cannot be written to"),
+        ("--out lowpix/../tests/nothing --config", "--config: must be followed by a TOML file"),
+        ("--config nowhere.toml", "--config nowhere.toml"),
+        ("--config pyproject.toml", "--config pyproject.toml: no option 'build-system'"),
+        ("--config README.md", "--config README.md: cannot be read"),
+    ],
+)
+def test_a_bad_option_is_one_line_and_exit_code_2(
+    arguments: str, named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[1])
+    assert run(*arguments.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.endswith("\n")
+    assert err.count("\n") == 1
+    assert named in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ("--target high", ["--target", "high"]),
+        ("--scene-size 24", ["--scene-size"]),
+        ("--zebra 3", ["--zebra"]),
+        ("--acquisitin margin", ["--acquisition"]),  # what was meant
+        ("--dataset coco", ["--dataset", "coco", "camvid", "folder", "scenes"]),
+        ("--network cnn", ["--network", "cnn", "mlp", "mlp_float32", "unet"]),
+        ("--stop never", ["--stop", "never", "target", "budget"]),
+        ("--members-from hope", ["--members-from", "hope", "ensemble", "dropout"]),
     ],
 )
 def test_an_option_that_cannot_be_read_is_named(
-    arguments: str, named: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    arguments: str, named: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run_as_module(arguments.split(), monkeypatch) == 2
+    assert run(*arguments.split()) == 2
     out, err = capsys.readouterr()
     assert out == ""
-    assert named in err
+    assert all(name in err for name in named)
     assert "Traceback" not in err
 
 
-def test_help_names_every_option_with_its_default(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert run_as_module(["--help"], monkeypatch) == 0
+def test_help_names_every_option_with_its_default(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("--help") == 0
     text = capsys.readouterr().out
     for option in Options.__dataclass_fields__:
         assert f"--{option.replace('_', '-')}" in text
@@ -130,9 +131,8 @@ target = 0.5
 def test_config_file_and_the_command_line_that_wins(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config, out = tmp_path / "study.toml", tmp_path / "out"
     config.write_text(CONFIG)
-    command(
-        ["--config", str(config), "--acquisition", "random", "--target", "1", "--out", str(out), "--no-ask-void"]
-    )
+    wins = ["--acquisition", "random", "--target", "1", "--out", str(out), "--no-ask-void"]
+    assert run("--config", config, *wins) == 0
     settings = tomllib.loads((out / "study.toml").read_text())["settings"]
     expected = {"scene_size": [24, 32], "scene_count": 2, "max_pixels": 9, "pixels_per_round": "4"}
     expected |= {"acquisition": ["random"], "target": 1.0, "ask_void": False, "first_pixels": 5}
@@ -140,35 +140,37 @@ def test_config_file_and_the_command_line_that_wins(tmp_path: Path, capsys: pyte
     shown = capsys.readouterr().out
     assert "mlp-random" in shown
     assert f"tables and pictures: {out}" in shown
-    command(["--out", str(tmp_path / "after"), f"--config={config}"])  # wherever it stands
-    settings = tomllib.loads((tmp_path / "after/study.toml").read_text())["settings"]
-    assert settings["acquisition"] == ["margin", "entropy"]
-    assert (settings["target"], settings["ask_void"]) == (0.5, True)
+    # wherever it stands
+    options = parse(Options, ["--out", str(tmp_path / "after"), f"--config={config}"], "lowpix.image_study")
+    assert options.out == tmp_path / "after"
+    assert options.acquisition == ("margin", "entropy")
+    assert (options.target, options.ask_void) == (0.5, True)
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "named"),
     [
-        ("targt = 0.9", "no option 'targt'; there are acquisition, ask-void, data-root"),
-        ("[study]\ntarget = 0.9", "no option 'study'; there are"),
-        ("target = ", "cannot be read (Invalid value"),
-        ("target = 7", "--target 7.0: must be above 0, at most 1"),
+        ("targt = 0.9", "no option 'targt'"),
+        ("[study]\ntarget = 0.9", "no option 'study'"),
+        ("target = ", "cannot be read"),
+        ("target = 7", "--target 7.0"),
     ],
 )
-def test_a_bad_config_file(tmp_path: Path, text: str, message: str) -> None:
+def test_a_bad_config_file(tmp_path: Path, text: str, named: str, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "x.toml"
     config.write_text(text)
-    with pytest.raises(InputError, match=re.escape(message)) as fault:
-        command(["--config", str(config), "--out", str(tmp_path / "out")])
-    assert "\n" not in str(fault.value)
+    assert run("--config", config, "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert named in error
+    assert "--target" in named or str(config) in error
     assert not (tmp_path / "out").exists()
 
 
-def test_a_config_file_is_typed_like_the_command_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_config_file_is_typed_like_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "x.toml").write_text("target = 'high'")
-    assert run_as_module(["--config", str(tmp_path / "x.toml")], monkeypatch) == 2
+    assert run("--config", tmp_path / "x.toml") == 2
     assert "--target" in capsys.readouterr().err
 
 
@@ -238,13 +240,13 @@ def hold_one(root: Path) -> None:
     ],
 )
 def test_bad_data_is_one_line_before_training(
-    tmp_path: Path, spoil: Any, message: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, spoil: Any, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     root = write_folder(tmp_path / "data", ignore_index=9)
     spoil(root)
     out = tmp_path / "out"
     arguments = ["--dataset", "folder", "--data-root", str(root), "--out", str(out), "--max-pixels", "9"]
-    assert run_as_module(arguments, monkeypatch) == 2
+    assert run(*arguments) == 2
     error = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("warning: ")]
     assert len(error) == 1
     assert re.search(f"^error: .*{message}", error[0])

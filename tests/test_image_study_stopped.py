@@ -1,57 +1,41 @@
-"""Real processes of a study: killed, interrupted, told nonsense, and going on."""
+"""Real processes of an image study: killed, interrupted, told nonsense. What they began is ended here."""
 
-import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
 import stopped_runs
-from stopped_runs import ROOT, finish
+from stopped_runs import ROOT, identity, stop
 
-OPTIONS = "--scene-size 40 56 --scene-count 4 --max-pixels 45 --pixels-per-round 1 --stop budget"
-SETTINGS = ["--acquisition", "margin", "random"]
+from lowpix.image_study import Options, image_study
+
+OPTIONS: dict[str, Any] = {
+    "scene_size": (24, 32),
+    "scene_count": 4,
+    "max_pixels": 25,
+    "pixels_per_round": "1",
+    "stop": "budget",
+    "acquisition": ("margin", "random"),
+}
 RUNS = 8
+FILES = "runs/*/*/*.parquet"
 
 
 def command(out: Path, *options: str) -> list[str]:
-    return [sys.executable, "-m", "lowpix.image_study", *OPTIONS.split(), *SETTINGS, "--out", str(out), *options]
+    given = []
+    for name, value in OPTIONS.items():
+        values = value if isinstance(value, tuple) else (value,)
+        given += [f"--{name.replace('_', '-')}", *map(str, values)]
+    return [sys.executable, "-m", "lowpix.image_study", *given, "--out", str(out), *options]
 
 
-@contextmanager
-def at_work(out: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
-    """A study in a process group of its own, so that a signal reaches its workers as Ctrl-C does in a terminal."""
-    with subprocess.Popen(
-        command(out, *options),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        start_new_session=True,
-    ) as process:
-        try:
-            yield process
-        finally:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-
-
-def wait_for_runs(process: subprocess.Popen[str], out: Path, count: int) -> list[Path]:
-    until = time.monotonic() + 120
-    while len(files := sorted(out.glob("runs/*/*/*.parquet"))) < count:
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < until, f"{len(files)} of {count} runs after two minutes"
-        time.sleep(0.002)
-    return files
-
-
-def identity(files: list[Path]) -> dict[Path, tuple[int, int]]:
-    return {file: (file.stat().st_ino, file.stat().st_mtime_ns) for file in files}
+def go_on(out: Path) -> None:
+    """To the end, in this process."""
+    image_study(Options(**OPTIONS, out=out))
 
 
 def content(out: Path) -> dict[str, bytes]:
@@ -66,74 +50,56 @@ def content(out: Path) -> dict[str, bytes]:
 @pytest.fixture(scope="module")
 def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     out = tmp_path_factory.mktemp("never_stopped")
-    finish(command(out))
+    go_on(out)
     return content(out)
 
 
 @pytest.mark.slow
-def test_killed_and_resumed_is_never_stopped(tmp_path: Path, never_stopped: dict[str, bytes]) -> None:
+def test_killed_and_resumed_is_never_stopped(
+    tmp_path: Path, never_stopped: dict[str, bytes], undrawn_images: None, capsys: pytest.CaptureFixture[str]
+) -> None:
     written: dict[Path, tuple[int, int]] = {}
-    for count in (1, 4):  # killed twice, each time at once after a run's file appeared
-        with at_work(tmp_path) as process:
-            files = wait_for_runs(process, tmp_path, count)
-            process.kill()
-            assert process.wait() == -signal.SIGKILL
+    # killed twice, each time at once after a run's file appeared; first with two workers
+    for count, jobs in ((1, "2"), (4, "1")):
+        code, _ = stop(command(tmp_path, "--jobs", jobs), signal.SIGKILL, tmp_path, FILES, count)
+        assert code == -signal.SIGKILL
+        files = list(tmp_path.glob(FILES))
         assert len(files) < RUNS
         assert written.items() <= identity(files).items()
         written = identity(files)
     assert not (tmp_path / "summary.csv").exists()  # it had no time to write tables
-    left = RUNS - len(list(tmp_path.glob("runs/*/*/*.parquet")))
-    assert f"{RUNS} runs, {left} of them to do" in finish(command(tmp_path))
+    go_on(tmp_path)
+    assert f"{RUNS} runs, {RUNS - len(written)} of them to do" in capsys.readouterr().out
     assert content(tmp_path) == never_stopped
     assert identity(list(written)) == written  # not written again
-    assert not list(tmp_path.glob("runs/**/*.tmp"))
-
-
-@pytest.mark.slow
-def test_killed_with_jobs_and_resumed_with_others(tmp_path: Path, never_stopped: dict[str, bytes]) -> None:
-    with at_work(tmp_path, "--jobs", "2") as process:
-        written = identity(wait_for_runs(process, tmp_path, 1))
-        os.killpg(process.pid, signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
-    finish(command(tmp_path, "--jobs", "2"))
-    assert content(tmp_path) == never_stopped
-    assert identity(list(written)) == written
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("jobs", ["1", "2"])
 def test_ctrl_c_leaves_tables_of_what_is_finished(
-    tmp_path: Path, jobs: str, never_stopped: dict[str, bytes]
+    tmp_path: Path, jobs: str, never_stopped: dict[str, bytes], undrawn_images: None
 ) -> None:
-    with at_work(tmp_path, "--jobs", jobs) as process:
-        wait_for_runs(process, tmp_path, 2)
-        os.killpg(process.pid, signal.SIGINT)
-        _, complaint = process.communicate(timeout=60)
-    assert process.returncode == 130
+    code, complaint = stop(command(tmp_path, "--jobs", jobs), signal.SIGINT, tmp_path, FILES, 2)
+    assert code == 130
     assert "Traceback" not in complaint
     assert "stopped; the same command goes on from here" in complaint.splitlines()
-    finished = sorted(tmp_path.glob("runs/*/*/*.parquet"))
+    finished = sorted(tmp_path.glob(FILES))
     summary = pd.read_csv(tmp_path / "summary.csv")
     assert 2 <= len(summary) == len(finished) < RUNS
     assert (tmp_path / "curves.png").exists()
-    assert len(pd.read_parquet(tmp_path / "curves.parquet")) == 41 * len(finished)
+    assert len(pd.read_parquet(tmp_path / "curves.parquet")) == 21 * len(finished)  # 5, 6, … 25 pixels
+    assert not list(tmp_path.rglob("*.tmp"))
     written = identity(finished)
-    finish(command(tmp_path))
+    go_on(tmp_path)
     assert content(tmp_path) == never_stopped
     assert identity(finished) == written
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--target", "98"], "error: --target 98.0: must be above 0, at most 1\n"),
-        (["--network", "cnn"], "error: --network cnn: unknown; choose from mlp, mlp_float32, unet\n"),
-    ],
-)
-def test_a_bad_option_to_a_real_process(tmp_path: Path, options: list[str], message: str) -> None:
-    process = subprocess.run(
-        command(tmp_path / "out", *options), capture_output=True, text=True, cwd=ROOT, check=False
-    )
-    assert (process.returncode, process.stdout, process.stderr) == (2, "", message)
+def test_a_bad_option_to_a_real_process(tmp_path: Path) -> None:
+    bad = command(tmp_path / "out", "--target", "98")
+    process = subprocess.run(bad, capture_output=True, text=True, cwd=ROOT, check=False)
+    assert (process.returncode, process.stdout) == (2, "")
+    assert process.stderr.count("\n") == 1
+    assert process.stderr.startswith("error: --target 98.0: ")
     assert not (tmp_path / "out").exists()

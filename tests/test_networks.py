@@ -6,14 +6,14 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from network_samples import tolerance
 from numpy.typing import NDArray
+from refusals import refused
 from torch import nn
 
-from lowpix.errors import InputError
 from lowpix.networks import NETWORKS, Network, Parameters, find_network
-from lowpix.networks import features as features_module
-from lowpix.networks.features import FEATURES, pixel_features
-from lowpix.networks.training import Learner, train
+from lowpix.networks.features import FEATURES, SEGMENT_SCALES, pixel_features
+from lowpix.networks.learner import Learner, train
 
 CLASSES, MEMBERS = 3, 2
 CPU = torch.device("cpu")
@@ -44,11 +44,6 @@ def stacked(*parameters: Parameters) -> Parameters:
     return {name: torch.stack([own[name] for own in parameters]) for name in parameters[0]}
 
 
-def tolerance(inputs: torch.Tensor) -> dict[str, float]:
-    """Of logits: three layers in bfloat16, of 8 bits, lose up to some hundredths."""
-    return {"rtol": 0.02, "atol": 0.06} if inputs.dtype == torch.bfloat16 else {"rtol": 1e-4, "atol": 1e-4}
-
-
 def all_logits(network: Network, parameters: Parameters, inputs: torch.Tensor) -> torch.Tensor:
     """`(M, C, N)`, put together from tiles that must follow each other without gap or overlap."""
     tiles = list(network.tiles(parameters, inputs))
@@ -70,7 +65,7 @@ def test_declares_how_it_is_trained(network: Network) -> None:
 
 
 def test_unknown_network_lists_those_there_are() -> None:
-    with pytest.raises(InputError, match=r"^--network cnn: unknown; choose from mlp, mlp_float32, unet$"):
+    with refused("--network cnn", *NETWORKS):
         find_network("cnn")
 
 
@@ -148,7 +143,7 @@ def test_learns_a_toy_image_from_a_few_pixels(network: Network) -> None:
     inputs = inputs_of(network.name, (37, 53))
     pixels = torch.from_numpy(np.random.default_rng(3).choice(labels.size, 24, replace=False))
     answers = torch.from_numpy(labels.ravel().astype(np.int64))[pixels]
-    learner = Learner(fresh(network, inputs))
+    learner = Learner(fresh(network, inputs, members=network.members))
 
     def agreement() -> float:
         mean = all_logits(network, learner.parameters, inputs).softmax(1).mean(0)
@@ -275,11 +270,10 @@ def test_features_are_about_unit_scale_and_the_same_for_a_darker_image() -> None
     assert float(features[:, 0].std()) == pytest.approx(1, abs=0.01)
 
 
-def test_a_large_image_is_worked_on_in_blocks_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_image_is_worked_on_in_blocks_of_rows() -> None:
     image, _ = toy(150, 53)
     whole = pixel_features(image)
-    monkeypatch.setattr(features_module, "BLOCK", 60 * 53)
-    in_blocks = pixel_features(image)
-    segments = 5 * len(features_module.SEGMENT_SCALES)  # these end at the borders of blocks, and nothing else does
+    in_blocks = pixel_features(image, block=60 * 53)
+    segments = 5 * len(SEGMENT_SCALES)  # these end at the borders of blocks, and nothing else does
     assert torch.equal(in_blocks[:, :-segments], whole[:, :-segments])
     assert not torch.equal(in_blocks, whole)

@@ -5,14 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from command_lines import run_command
 from data_samples import write
 from PIL import Image
+from refusals import refused
 
-from lowpix.errors import InputError
-from lowpix.learning.evaluation import label_image
-from lowpix.learning.segmenter import Model, build, save_model
-from lowpix.predict import Options, command, predict
-from lowpix.record import read_label_map
+from lowpix.predict import Options, predict
+from lowpix.segmenter.evaluation import label_image
+from lowpix.segmenter.model import Model, build, save_model
+from lowpix.study.label_maps import read_label_map
 
 PALETTE = np.array([[10, 20, 30], [40, 50, 60], [70, 80, 90]], np.uint8)
 SIZES = {"street.jpg": (30, 40), "house.png": (17, 23), "tall.tif": (64, 9)}
@@ -39,7 +40,8 @@ def trained(path: Path, seed: int) -> Path:
 def test_every_photograph_gets_a_label_map_of_its_name_size_and_colours(
     model: Path, photos: Path, tmp_path: Path
 ) -> None:
-    command([str(photos), "--model", str(model), "--out", str(tmp_path / "labels")])
+    arguments = [photos, "--model", model, "--out", tmp_path / "labels"]
+    assert run_command("lowpix.predict", list(map(str, arguments))) == 0
     network = build("unet", 3, 4, True, 0).eval()
     for name, size in SIZES.items():
         file = tmp_path / "labels" / f"{Path(name).stem}.png"
@@ -68,7 +70,7 @@ def test_labels_by_another_model_are_neither_mixed_nor_lost(model: Path, photos:
     predict(Options(photos, model, out))
     before = (out / "street.png").read_bytes()
     other = trained(tmp_path / "other.safetensors", seed=1)
-    with pytest.raises(InputError, match="holds labels by another model"):
+    with refused(f"--out {out}", "another model"):
         predict(Options(photos, other, out))
     assert (out / "street.png").read_bytes() == before
     predict(Options(photos, other, out, fresh=True))
@@ -77,9 +79,7 @@ def test_labels_by_another_model_are_neither_mixed_nor_lost(model: Path, photos:
 
 def test_a_broken_photograph_does_not_stop_the_others(model: Path, photos: Path, tmp_path: Path) -> None:
     (photos / "broken.png").write_bytes(b"no image")
-    with pytest.raises(
-        InputError, match=r"broken\.png: cannot be read as an image.*the other 3 images are labelled"
-    ):
+    with refused("broken.png", "cannot be read", "other 3 images"):
         predict(Options(photos, model, tmp_path / "labels"))
     assert len(list((tmp_path / "labels").glob("*.png"))) == 3
 
@@ -92,7 +92,7 @@ def test_photographs_are_never_overwritten(
     monkeypatch.chdir(tmp_path)
     for out in (photos, Path("photos"), photos / ".." / "photos", tmp_path / "link"):
         for fresh in (False, True):
-            with pytest.raises(InputError, match=r"would overwrite .*house\.png: name another folder"):
+            with refused(f"--out {out}", "house.png", "another folder"):
                 predict(Options(photos, model, out, fresh=fresh))
     assert (photos / "house.png").read_bytes() == before
 
@@ -101,7 +101,7 @@ def test_photographs_are_never_overwritten(
 def test_a_data_sets_own_folders_are_not_written_to(model: Path, tmp_path: Path, folder: str) -> None:
     """Else the label maps were taken for photographs, or for labels by hand, from then on."""
     write(tmp_path / "own/images/a.jpg", np.zeros((20, 30, 3)))
-    with pytest.raises(InputError, match=r"is where the data set has its own files: name another folder"):
+    with refused(f"--out {tmp_path / 'own' / folder}", "another folder"):
         predict(Options(tmp_path / "own", model, tmp_path / "own" / folder))
     assert sorted(path.name for path in (tmp_path / "own").rglob("*")) == ["a.jpg", "images"]
     assert predict(Options(tmp_path / "own", model, tmp_path / "own/predicted")) == 1
@@ -113,7 +113,7 @@ def test_what_is_missing_is_named(what: str, model: Path, photos: Path, tmp_path
     (tmp_path / "empty").mkdir()
     folder = {"photos": tmp_path / "none", "empty": tmp_path / "empty"}.get(what, photos)
     options = Options(folder, tmp_path / "none.safetensors" if what == "model" else model, tmp_path / "labels")
-    with pytest.raises(InputError, match="none" if what != "empty" else "empty: holds no image"):
+    with refused("none" if what != "empty" else "empty"):
         predict(options)
     assert not (tmp_path / "labels").exists()
 
@@ -124,12 +124,12 @@ def test_labels_by_hand_are_never_overwritten(model: Path, tmp_path: Path) -> No
     (tmp_path / "own/classes.json").write_text('{"classes": ["a", "b"], "ignore_index": null}', encoding="utf-8")
     before = (tmp_path / "own/labels/a.png").read_bytes()
     for options in ({}, {"fresh": True}):
-        with pytest.raises(InputError, match=r"would overwrite .*a\.png: name another folder"):
+        with refused("would overwrite", "a.png", "another folder"):
             predict(Options(tmp_path / "own", model, tmp_path / "own/labels", **options))
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/a.png").write_bytes(before)
     for fresh in (False, True):
-        with pytest.raises(InputError, match=r"holds a\.png, not by this program: name another folder"):
+        with refused("a.png", "not by this program", "another folder"):
             predict(Options(tmp_path / "own", model, tmp_path / "labels", fresh=fresh))
     assert (tmp_path / "own/labels/a.png").read_bytes() == before == (tmp_path / "labels/a.png").read_bytes()
 
@@ -145,7 +145,7 @@ def test_stopped_while_labelling_afresh_no_label_is_said_to_be_by_the_new_model(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr("lowpix.predict.label_image", stop)
+        patch.setattr("lowpix.segmenter.evaluation.label_image", stop)
         with pytest.raises(KeyboardInterrupt):
             predict(Options(photos, other, out, fresh=True))
     assert predict(Options(photos, other, out)) == 3
@@ -156,11 +156,12 @@ def test_much_larger_photographs_are_told_of_and_may_be_resized(
 ) -> None:
     write(tmp_path / "large/a.png", np.zeros((240, 320, 3)))
     predict(Options(tmp_path / "large", model, tmp_path / "labels"))
-    assert "have 240×320 and 24×32 pixels: if they show alike, --scale 0.05 fits" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert all(part in told for part in ("240×320", "24×32", "--scale 0.05"))
     predict(Options(tmp_path / "large", model, tmp_path / "small", scale=0.05))
     assert "fits" not in capsys.readouterr().out
     network = build("unet", 3, 4, True, 0).eval()
     expected = label_image(network, np.zeros((240, 320, 3), np.uint8), 0.05, torch.device("cpu"))
     np.testing.assert_array_equal(read_label_map(tmp_path / "small/a.png"), expected)
-    with pytest.raises(InputError, match="holds labels by another model"):
+    with refused(tmp_path / "small", "another model"):
         predict(Options(tmp_path / "large", model, tmp_path / "small"))

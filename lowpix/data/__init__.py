@@ -1,4 +1,4 @@
-"""Images and label maps, opened by name: `camvid`, a `folder` of one's own, generated `scenes`."""
+"""Data sets opened by name: `camvid`, your own `folder`, generated `scenes`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -24,11 +24,11 @@ def open_dataset(
     scene_classes: int = 6,
     seed: int = 0,
 ) -> Dataset:
-    """Open a data set by name; nothing is read yet but lists of files.
+    """Open a data set by name. This reads lists of files and no image.
 
     Args:
         name: one of `DATASETS`.
-        data_root: folder of the data set, or its parent; None looks in LOWPIX_DATA, ./data, the user's cache.
+        data_root: folder of the data set, or its parent; None tries LOWPIX_DATA, ./data and the user's cache.
         split: part of the data set; None is its default, `train`.
         scene_size: height and width of generated scenes, in pixels.
         scene_count: number of generated scenes.

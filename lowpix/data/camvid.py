@@ -21,9 +21,9 @@ PALETTE = (
 
 
 def open_camvid(data_root: Path | None = None, split: str | None = None) -> Files:
-    """Open a split (`train`, 367 images; `val`, 101; `test`, 233), fetched into the cache on first use.
+    """Open a split (`train`, 367 images; `val`, 101; `test`, 233). The first use downloads CamVid into the cache.
 
-    Raises InputError where `data_root` does not hold it, or a list names no pairs of files.
+    Raises InputError if `data_root` does not hold the split, or if the split's list is empty or malformed.
     """
     split = split or "train"
     if split not in SPLITS:
@@ -40,8 +40,8 @@ def open_camvid(data_root: Path | None = None, split: str | None = None) -> File
 
 
 def _pairs(root: Path, split: str) -> dict[str, tuple[Path, Path | None]]:
-    # The published lists hold absolute paths, /SegNet/CamVid/train/x.png /SegNet/CamVid/trainannot/x.png, of
-    # which only folder and file name mean anything here.
+    # The published lists hold absolute paths: /SegNet/CamVid/train/x.png /SegNet/CamVid/trainannot/x.png.
+    # Only the last folder and the file name are used.
     pairs: dict[str, tuple[Path, Path | None]] = {}
     listing = root / f"{split}.txt"
     for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):

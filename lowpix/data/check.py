@@ -1,4 +1,4 @@
-"""What is wrong with a data set, before anything is trained on it."""
+"""Find what is wrong with a data set before a network is trained on it."""
 
 import sys
 from collections.abc import Sequence
@@ -15,38 +15,39 @@ from lowpix.errors import InputError
 
 @dataclass(frozen=True)
 class Report:
-    """Faults stop a study, warnings do not; both are one line each, in the order of the images."""
+    """Faults stop a study, warnings do not. Each is one line."""
 
     faults: tuple[str, ...]
     warnings: tuple[str, ...]
     pixels: NDArray[np.int64]
-    """(C,) how many pixels of each class the sound label maps hold."""
+    """(C,) number of pixels of each class, over all valid label maps."""
     images: NDArray[np.int64]
-    """(C,) in how many of them each class is found."""
+    """(C,) number of valid label maps that hold each class."""
     void: int
-    """How many of their pixels are void."""
+    """Number of void pixels, over all valid label maps."""
 
     def shares(self) -> NDArray[np.float64]:
-        """(C,) share of each class in the pixels that are not void; zeros where there are none."""
+        """(C,) share of each class among the pixels that are not void; zeros if all are void."""
         return self.pixels / max(int(self.pixels.sum()), 1)
 
     def void_share(self) -> float:
-        """Share of void in all pixels; 0 where there are none."""
+        """Share of void pixels among all pixels; 0 if there are no pixels."""
         return self.void / max(int(self.pixels.sum()) + self.void, 1)
 
 
 def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progress: bool = False) -> Report:
-    """Read the images `names` and their label maps once each, one at a time, and list all their faults.
+    """Read the images `names` and their label maps, one at a time, and list all faults.
 
-    With `labelled` each image must have a label map of its size with a labelled pixel, and at least 2 classes
-    must be declared and found; otherwise images alone are read. `progress` shows a bar where someone watches.
+    With `labelled`, each image must have a label map of the same size with at least one labelled pixel, and the
+    data set must declare and contain at least 2 classes. Without it, no label map is read. `progress` shows a bar
+    if stderr is a terminal.
     """
     faults: list[str] = []
     warnings: list[str] = []
     missing: list[str] = []
     classes = len(dataset.classes)
     pixels, images = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
-    void = sound = 0
+    void = valid = 0
 
     if labelled and classes < 2:
         declared = f"only the class {dataset.classes[0]}" if classes else "no classes"
@@ -64,7 +65,7 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
             if labels is None:
                 missing.append(f"{_file(dataset.image_file(name), name)}: has no label map")
         except InputError as fault:
-            if str(fault) not in faults:  # an unknown name is one fault, not two
+            if str(fault) not in faults:  # an unknown name raises the same fault twice
                 faults.append(str(fault))
         if labels is None:
             continue
@@ -83,23 +84,29 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
         pixels += counts[:classes]
         images[found] += 1
         void += int(counts[IGNORE])
-        sound += 1
+        valid += 1
 
     if len(missing) == len(names) > 1:
         missing = [f"{_title(dataset)}: none of the {len(names)} images has a label map"]
     faults += missing
-    # One image of one class is odd but harmless among others; a data set of one class has nothing to learn.
-    if classes > 1 and np.count_nonzero(pixels) == 1 and (sound > 1 or len(dataset.images) == 1):
+    # One image with a single class is only a warning. A data set with a single class cannot be learned from.
+    if classes > 1 and np.count_nonzero(pixels) == 1 and (valid > 1 or len(dataset.images) == 1):
         only = dataset.classes[int(pixels.argmax())]
         faults.append(f"{_title(dataset)}: its label maps hold only the class {only}: there must be at least 2")
+    if labelled and dataset.void_class is not None:
+        share = void / max(int(pixels.sum()) + void, 1)
+        warnings.append(
+            f'{_title(dataset)}: "ignore_index" is the id of class {dataset.void_class}: its pixels, '
+            f"{share:.1%} of all, are void and never asked"
+        )
     if labelled and set(names) >= set(dataset.images):
         faults += dataset.faults()
     return Report(tuple(faults), tuple(warnings), pixels, images, void)
 
 
-def require_sound(dataset: Dataset, names: Sequence[str]) -> Report:
-    """`check`, with warnings on stderr. Raises InputError with the first fault, if there is one."""
-    report = check(dataset, names)
+def require_sound(dataset: Dataset, names: Sequence[str], labelled: bool = True) -> Report:
+    """Run `check` and print its warnings to stderr. Raises InputError with the first fault, if there is one."""
+    report = check(dataset, names, labelled)
     for warning in report.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     if report.faults:

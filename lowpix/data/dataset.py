@@ -1,4 +1,4 @@
-"""What a data set is, how a part of it is chosen, and where its files are looked for."""
+"""The interface of a data set, the choice of some of its images, and the folders that may hold it."""
 
 import os
 from abc import ABC, abstractmethod
@@ -12,19 +12,19 @@ from numpy.typing import NDArray
 from lowpix.errors import InputError
 
 IGNORE = 255
-"""The label of void inside the program, whatever the files use: a pixel without a class."""
+"""The label of void (a pixel without a class) inside the program. Files may use another value."""
 
 MOST_CLASSES = IGNORE - 1
-"""Labels are uint8, 255 is void and 254 the answer "unsure", so a data set has at most 254 classes."""
+"""Labels are uint8. 255 is void and 254 is the answer "unsure", so a data set has at most 254 classes."""
 
 
 class Dataset(ABC):
-    """Images and label maps by name. Nothing is read before it is asked for, and nothing is kept.
+    """Images and label maps by name. Each call reads or generates its result anew; nothing is kept in memory.
 
     Attributes:
         name: name of the data set, as in `DATASETS`.
         split: part of the data set, such as `train`.
-        classes: names of the C classes, by id; empty where a folder of photographs declares none.
+        classes: names of the C classes, by id; empty if a folder of photographs declares none.
         palette: (C, 3) uint8, a colour per class.
         images: names of the images, in the order of the data set.
     """
@@ -37,33 +37,43 @@ class Dataset(ABC):
 
     @abstractmethod
     def image(self, name: str) -> NDArray[np.uint8]:
-        """The image as (H, W, 3) uint8, upright. Raises InputError where it cannot be read."""
+        """The image as (H, W, 3) uint8, upright. Raises InputError if it cannot be read."""
 
     @abstractmethod
     def labels(self, name: str) -> NDArray[np.uint8] | None:
-        """The label map as (H, W) uint8, `IGNORE` for void; None where the image has none.
+        """The label map as (H, W) uint8, `IGNORE` for void; None if the image has no label map.
 
-        Raises InputError where it cannot be read, or holds a value that is no class.
+        Raises InputError if it cannot be read or holds a value that is neither a class nor void.
         """
 
+    @property
+    def settings(self) -> dict[str, object]:
+        """The options that determine this data set, by name."""
+        return {"dataset": self.name, "split": self.split}
+
     def image_file(self, name: str) -> Path | None:
-        """File of the image, to name it in a message; None for a generated one."""
+        """File of the image, for messages; None if the image is generated."""
         return None
 
     def label_file(self, name: str) -> Path | None:
-        """File of the label map, to name it in a message; None where there is none."""
+        """File of the label map, for messages; None if there is none."""
+        return None
+
+    @property
+    def void_class(self) -> str | None:
+        """The class that shares its id with void, so no pixel can have this class; usually None."""
         return None
 
     def faults(self) -> tuple[str, ...]:
-        """What is wrong with the data set apart from any one image, a line each."""
+        """Faults of the data set that belong to no single image, one line each."""
         return ()
 
 
 def spread(names: Sequence[str], limit: int | None) -> tuple[str, ...]:
-    """The first `limit` names in bit-reversed order of their indices; all of them, in that order, for None.
+    """The first `limit` names in bit-reversed order of their indices. None returns all names, in that order.
 
-    Any limit is spread evenly over the list, and of one list a smaller limit is the beginning of a larger one,
-    so that a study of a few images can be extended. Raises InputError for a limit under 1.
+    The chosen names are spread evenly over the list. A smaller limit gives the first names of a larger one, so a
+    study of a few images can be extended. Raises InputError for a limit under 1.
     """
     if limit is not None and limit < 1:
         raise InputError(f"--limit {limit}: must be at least 1")
@@ -75,9 +85,9 @@ def spread(names: Sequence[str], limit: int | None) -> tuple[str, ...]:
 
 @cache
 def _distinct_colours() -> NDArray[np.uint8]:
-    # Farthest-point order over a lattice of colours that are neither nearly black nor nearly white (void and
-    # marks use those): each colour is as unlike all before it as can be, by the "redmean" distance, which
-    # weighs the channels roughly as the eye does.
+    # Farthest-point order over a lattice of colours: each colour is the farthest from all earlier ones. Nearly
+    # black and nearly white are left out, because void and marks use them. The "redmean" distance weighs the
+    # channels roughly as the eye does.
     levels = np.linspace(20, 250, 9)
     colours = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), axis=-1).reshape(-1, 3)
     luma = colours @ [0.299, 0.587, 0.114]
@@ -98,17 +108,17 @@ def _distinct_colours() -> NDArray[np.uint8]:
 
 
 def default_palette(classes: int) -> NDArray[np.uint8]:
-    """Distinct colours for up to 254 classes, (classes, 3) uint8; a longer palette begins with a shorter."""
+    """Distinct colours for up to 254 classes, (classes, 3) uint8. A longer palette begins with the shorter one."""
     return _distinct_colours()[:classes].copy()
 
 
 def cache_folder() -> Path:
-    """The user's cache folder, in which data sets are fetched."""
+    """The user's cache folder, into which data sets are downloaded."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lowpix"
 
 
 def data_roots(data_root: Path | None) -> list[Path]:
-    """Folders of the user's to look in: `data_root` alone if given, else LOWPIX_DATA, then ./data."""
+    """The user's folders to search: only `data_root` if given, else LOWPIX_DATA, then ./data."""
     if data_root is not None:
         return [Path(data_root)]
     from_environment = os.environ.get("LOWPIX_DATA")
@@ -116,10 +126,10 @@ def data_roots(data_root: Path | None) -> list[Path]:
 
 
 def find_root(name: str, marker: str, data_root: Path | None) -> Path | None:
-    """The folder of data set `name`, known by the file `marker`; None where no root holds it.
+    """The folder of data set `name`, recognised by its file `marker`; None if there is none.
 
-    A root may be the folder itself or its parent: `<root>/<marker>` or `<root>/<name>/<marker>`. Without a
-    `data_root` the user's cache is the last root.
+    Each root is searched for `<root>/<marker>` and `<root>/<name>/<marker>`. Without a `data_root` the user's
+    cache is the last root.
     """
     for root in [*data_roots(data_root), *([] if data_root else [cache_folder()])]:
         for folder in (root, root / name):

@@ -1,4 +1,4 @@
-"""Files of images and label maps: what pillow reads becomes upright RGB, a label map becomes class ids."""
+"""Read image files as upright RGB and label files as class ids."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,11 +14,11 @@ Colour = tuple[int, int, int]
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read an image of any kind as (H, W, 3) uint8.
+    """Read any image that pillow supports as (H, W, 3) uint8.
 
-    Turned upright as its EXIF tag says; grey becomes three equal channels; what is transparent is laid on
-    white, as a viewer shows it; grey of more than 8 bits is stretched from its own darkest to its own
-    lightest value. Raises InputError where the file is missing, truncated or no image.
+    The image is turned upright as its EXIF tag says. Grey becomes three equal channels. Transparent pixels are
+    laid on white. Grey of more than 8 bits is stretched so that the image's darkest value becomes 0 and its
+    lightest 255. Raises InputError if the file is missing, truncated or no image.
     """
     image = _open(path, upright=True)
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
@@ -39,17 +39,17 @@ def read_labels(
     """Read a label map as (H, W) uint8 of class ids, void as `IGNORE`.
 
     Grey and indexed files hold ids: 0 to classes − 1, or `ignore_index` for void. RGB files hold `colours`,
-    one per class, or `ignore_colour` for void; so does an indexed file each of whose colours is among them.
-    Raises InputError with the file, the first (row, column), the value and the rule.
+    one per class, or `ignore_colour` for void. An indexed file is read by colour, too, if it uses only these
+    colours. Raises InputError with the file, the first wrong (row, column), the value and the rule.
     """
     image = _open(path)
-    named = {colour: label for label, colour in enumerate(colours or ())}
+    label_of = {colour: label for label, colour in enumerate(colours or ())}
     if ignore_colour is not None:
-        named[ignore_colour] = IGNORE
+        label_of[ignore_colour] = IGNORE
 
     in_rgb = image.mode in ("RGB", "RGBA")
-    if named and (in_rgb or (image.mode == "P" and _shown_colours(image) <= named.keys())):
-        return _labels_of_colours(np.asarray(image.convert("RGB")), named, path)
+    if label_of and (in_rgb or (image.mode == "P" and _used_colours(image) <= label_of.keys())):
+        return _labels_of_colours(np.asarray(image.convert("RGB")), label_of, path)
     ids = np.asarray(image)
     if ids.ndim != 2:
         raise InputError(
@@ -77,12 +77,12 @@ def _open(path: Path, upright: bool = False) -> Image.Image:
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
-        with Image.open(path) as sealed:  # sums of a PNG's parts, which decoding alone leaves unread
-            sealed.verify()
+        with Image.open(path) as unread:  # checks the checksums in a PNG, which decoding does not check
+            unread.verify()
         with Image.open(path) as image:
             image.load()
             return ImageOps.exif_transpose(image) if upright else image
-    except Exception as error:  # pillow's readers raise whatever their parsing of a broken file stumbles over
+    except Exception as error:  # pillow raises exceptions of many kinds for broken files
         raise InputError(f"{path}: cannot be read as an image: {' '.join(str(error).split())}") from error
 
 
@@ -93,7 +93,7 @@ def _stretch(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.repeat(np.round(grey).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
-def _shown_colours(image: Image.Image) -> set[Colour]:
+def _used_colours(image: Image.Image) -> set[Colour]:
     palette = np.array(image.getpalette("RGB") or [], dtype=np.uint8).reshape(-1, 3)
     used = np.unique(np.asarray(image))
     return {_colour(palette[index]) if index < len(palette) else (0, 0, 0) for index in used}
@@ -104,9 +104,9 @@ def _colour(values: NDArray[np.uint8]) -> Colour:
     return red, green, blue
 
 
-def _labels_of_colours(rgb: NDArray[np.uint8], named: Mapping[Colour, int], path: Path) -> NDArray[np.uint8]:
+def _labels_of_colours(rgb: NDArray[np.uint8], label_of: Mapping[Colour, int], path: Path) -> NDArray[np.uint8]:
     codes = rgb.astype(np.int64) @ [65536, 256, 1]
-    known = np.array([red * 65536 + green * 256 + blue for red, green, blue in named])
+    known = np.array([red * 65536 + green * 256 + blue for red, green, blue in label_of])
     order = known.argsort()
     place = np.minimum(np.searchsorted(known[order], codes), len(known) - 1)
     wrong = known[order][place] != codes
@@ -114,13 +114,13 @@ def _labels_of_colours(rgb: NDArray[np.uint8], named: Mapping[Colour, int], path
         row, column = np.argwhere(wrong)[0]
         raise InputError(
             f"{path}: colour {_colour(rgb[row, column])} at ({row}, {column}) (row, column): "
-            f"not among the {len(named)} colours that classes.json names"
+            f"not among the {len(label_of)} colours in classes.json"
         )
-    return np.array(list(named.values()), dtype=np.uint8)[order][place]
+    return np.array(list(label_of.values()), dtype=np.uint8)[order][place]
 
 
 class Files(Dataset):
-    """A data set of image files and label files, read when asked for."""
+    """A data set of image files and label files. Each call reads its file."""
 
     def __init__(
         self,
@@ -135,9 +135,9 @@ class Files(Dataset):
         ignore_colour: Colour | None = None,
         faults: Sequence[str] = (),
     ) -> None:
-        """`pairs`: image file and label file by image name, in order; the rest as in `read_labels`."""
+        """`pairs`: image file and label file by image name, in order. The rest is as in `read_labels`."""
         if len(classes) > MOST_CLASSES:
-            raise InputError(f"{name}: {len(classes)} classes: at most {MOST_CLASSES}, labels being 8-bit")
+            raise InputError(f"{name}: {len(classes)} classes: at most {MOST_CLASSES}, because labels are 8-bit")
         self.name, self.split, self.classes, self.palette = name, split, tuple(classes), palette
         self.images = tuple(pairs)
         self._pairs, self._faults = dict(pairs), tuple(faults)
@@ -157,6 +157,11 @@ class Files(Dataset):
 
     def label_file(self, name: str) -> Path | None:
         return self._pair(name)[1]
+
+    @property
+    def void_class(self) -> str | None:
+        void = self._ignore_index
+        return self.classes[void] if void is not None and void < len(self.classes) else None
 
     def faults(self) -> tuple[str, ...]:
         return self._faults

@@ -1,11 +1,11 @@
-"""One's own folder: images with label maps, or just photographs.
+"""The user's own folder: images with label maps, or just photographs.
 
-    <root>/<split>/images/NAME.*      anything pillow reads, sub-folders too (<root>/images without splits)
+    <root>/<split>/images/NAME.*      any format that pillow reads; sub-folders too (<root>/images without splits)
     <root>/<split>/labels/NAME.png    ids, or colours
     <root>/classes.json               {"classes": ["sky", "road"], "ignore_index": null or the id of void}
 
-Label maps in colours need `"colors": [[r, g, b], …]` in classes.json, one per class, and `"ignore_color"`
-where void has a colour. A folder without `images/` is one of photographs: files right inside it, no labels.
+Label maps in colours need `"colors": [[r, g, b], …]` in classes.json, one per class. If void has a colour, they
+also need `"ignore_color"`. A folder without `images/` holds photographs directly and has no label maps.
 """
 
 import json
@@ -21,7 +21,7 @@ from lowpix.data.dataset import data_roots, default_palette
 from lowpix.data.files import Colour, Files
 from lowpix.errors import InputError
 
-# Registered by pillow, yet stubs without a decoder, drawings, or documents: never a photograph.
+# Formats that pillow registers but that hold no photographs: drawings, documents, stubs without a decoder.
 NOT_PHOTOGRAPHS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
 
 
@@ -38,8 +38,8 @@ class Declared:
 def open_folder(data_root: Path | None = None, split: str | None = None) -> Files:
     """Open the folder `data_root`, or else the first of LOWPIX_DATA and ./data that exists.
 
-    A folder without splits has the split `all`. Raises InputError where the folder or the split is missing,
-    no image is in it, or classes.json breaks a rule; label maps are looked at when read.
+    A folder without splits has the split `all`. Raises InputError if the folder or the split is missing or holds
+    no image, or if classes.json breaks a rule. Label maps are checked only when they are read.
     """
     root = next((root for root in data_roots(data_root) if root.is_dir()), None)
     if root is None:
@@ -50,8 +50,8 @@ def open_folder(data_root: Path | None = None, split: str | None = None) -> File
     files = _image_files(images if paired else folder, deep=paired)
     label_files = {_name(path, labels): path for path in sorted(labels.rglob("*.png"))} if paired else {}
 
-    beside = [folder / "classes.json", folder.parent / "classes.json"]
-    classes_file = next((path for path in beside if path.is_file()), None)
+    places = [folder / "classes.json", folder.parent / "classes.json"]
+    classes_file = next((path for path in places if path.is_file()), None)
     if classes_file is None and label_files:
         raise InputError(f"{root / 'classes.json'}: no such file: it must name the classes of the label maps")
     declared = _read_classes(classes_file) if classes_file else Declared()
@@ -127,9 +127,9 @@ def _read_classes(path: Path) -> Declared:
         colours = tuple(_colour(colour, path) for colour in colours)
     if ignore_colour is not None:
         ignore_colour = _colour(ignore_colour, path)
-    every = [*(colours or ()), *([ignore_colour] if ignore_colour else [])]
-    if len(set(every)) < len(every):
-        twice = next(colour for colour in every if every.count(colour) > 1)
+    all_colours = [*(colours or ()), *([ignore_colour] if ignore_colour else [])]
+    if len(set(all_colours)) < len(all_colours):
+        twice = next(colour for colour in all_colours if all_colours.count(colour) > 1)
         raise InputError(f"{path}: colour {list(twice)} is given twice: colours must differ")
     return Declared(tuple(classes), void, colours, ignore_colour)
 
@@ -147,10 +147,10 @@ def _palette(declared: Declared, label_files: dict[str, Path]) -> NDArray[np.uin
         return np.array(declared.colours, np.uint8)
     for path in list(label_files.values())[:1]:
         try:
-            with Image.open(path) as image:  # the header alone
-                own = image.getpalette("RGB") if image.mode == "P" else None
-        except Exception:  # a broken file is reported by name when it is read
-            own = None
-        if own is not None and len(own) >= 3 * classes:
-            return np.array(own[: 3 * classes], np.uint8).reshape(classes, 3)
+            with Image.open(path) as image:  # reads only the header
+                stored = image.getpalette("RGB") if image.mode == "P" else None
+        except Exception:  # a broken file is reported when its labels are read
+            stored = None
+        if stored is not None and len(stored) >= 3 * classes:
+            return np.array(stored[: 3 * classes], np.uint8).reshape(classes, 3)
     return default_palette(classes)

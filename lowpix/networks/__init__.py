@@ -1,4 +1,4 @@
-"""Small networks that are trained from scratch for each image. To add one: a file here and a line in NETWORKS."""
+"""Small networks, trained from scratch for each image. To add one, write a file here and list it in NETWORKS."""
 
 from lowpix.errors import choose
 from lowpix.networks.network import Network, Parameters
@@ -11,7 +11,7 @@ NETWORKS: dict[str, Network] = {
 
 
 def find_network(name: str) -> Network:
-    """The registered network of this name. Raises InputError, listing those there are, if there is none."""
+    """The registered network of this name. Raises InputError, which lists the valid names, if there is none."""
     return choose("--network", name, NETWORKS)
 
 

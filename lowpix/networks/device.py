@@ -1,4 +1,4 @@
-"""Where networks are trained, and in which precision."""
+"""The device on which networks are trained, and the precision of their products."""
 
 import re
 
@@ -8,7 +8,7 @@ from lowpix.errors import InputError
 
 
 def find_device(name: str) -> torch.device:
-    """The device of `--device`: auto, cpu, cuda or cuda:1. Raises InputError where there is none of that name."""
+    """The device that `--device` names: auto, cpu, cuda or cuda:1. Raises InputError if there is none."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     if not re.fullmatch(r"cpu|cuda(:\d{1,2})?", name):
@@ -20,12 +20,12 @@ def find_device(name: str) -> torch.device:
 
 
 def mixed_precision(device: torch.device) -> torch.autocast:
-    """A context in which products are bfloat16 where the device multiplies it faster than float32."""
+    """A context that computes products in bfloat16 if that is faster than float32 on the device."""
     return torch.autocast(device.type, torch.bfloat16, enabled=multiplies_bfloat16(device))
 
 
 def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether products of bfloat16 are faster than those of float32: elsewhere they are emulated, and slower."""
+    """Whether products in bfloat16 are faster than in float32. Devices that emulate them are slower."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.type != "cpu" or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):

@@ -1,4 +1,4 @@
-"""What a per-pixel network sees of an image: computed once, because no round changes it."""
+"""The features that a per-pixel network reads. They are computed once per image; no round changes them."""
 
 from collections.abc import Iterator
 from itertools import pairwise
@@ -11,31 +11,34 @@ from skimage.color import rgb2lab
 from skimage.segmentation import felzenszwalb
 
 SCALES = (1, 2, 4, 8, 16)  # standard deviations of the Gaussian scale space, pixels
-OCTAVES = 4  # of Fourier coordinates; the coarsest has a period of the image's longer side
+OCTAVES = 4  # of Fourier coordinates; the period of the coarsest is the image's longer side
 SEGMENT_SCALES = (50, 200, 800)  # of Felzenszwalb and Huttenlocher's graph-based segments, fine to coarse
-BLOCK = 1 << 20  # pixels: a larger image is worked on in so large blocks of rows, at whose borders segments end
-HALO = 4 * max(SCALES) + 1  # rows around a block that its scale space and gradients reach into
+BLOCK = 1 << 20  # pixels
+HALO = 4 * max(SCALES) + 1  # rows above and below a block that its scale space and gradients read
 FEATURES = 3 + 7 * len(SCALES) + 2 + 4 * OCTAVES + 5 * len(SEGMENT_SCALES)
 
 
-def pixel_features(image: NDArray[np.uint8], dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Features of every pixel, about zero mean and unit scale.
+def pixel_features(
+    image: NDArray[np.uint8], dtype: torch.dtype = torch.float32, block: int = BLOCK
+) -> torch.Tensor:
+    """Features of every pixel, with about zero mean and unit scale.
 
-    Gaussian scale space of the Lab colours, standardised for each image so that a dark one shows as much as a
-    bright one, gradients and local deviation of the lightness, coordinates with their Fourier octaves, and the
-    mean colour and place of the graph-based segments (Felzenszwalb and Huttenlocher, IJCV 2004) that the pixel
-    lies in, at three scales: those make a network that sees one pixel at a time follow the edges of regions.
+    Lab colours and their Gaussian scale space; gradients and local deviation of the lightness; coordinates with
+    their Fourier octaves; and the mean colour and position of the pixel's graph-based segment (Felzenszwalb and
+    Huttenlocher, IJCV 2004) at three scales. Colours are standardised per image, so dark and bright images give
+    similar features. With the segments, a network that reads one pixel at a time can follow the edges of regions.
 
     Args:
         image: `(H, W, 3)` uint8.
-        dtype: of the result; computed in float32.
+        dtype: of the result. The features are computed in float32.
+        block: pixels. Larger images are processed in blocks of rows, and segments end at the block borders.
 
     Returns:
         `(N, F)` with N = H·W pixels in row-major order and F = FEATURES.
     """
     height, width = image.shape[:2]
     features = torch.empty(height, width, FEATURES, dtype=dtype)
-    bounds = np.linspace(0, height, -(-height * width // BLOCK) + 1).astype(int) if height > 1 else [0, 1]
+    bounds = np.linspace(0, height, -(-height * width // block) + 1).astype(int) if height > 1 else [0, 1]
     lab = np.empty((3, height, width), np.float32)
     for start, stop in pairwise(bounds):
         lab[:, start:stop] = np.moveaxis(rgb2lab(image[start:stop]), -1, 0)
@@ -47,7 +50,7 @@ def pixel_features(image: NDArray[np.uint8], dtype: torch.dtype = torch.float32)
 
 
 def _planes(colours: NDArray[np.float32], start: int, stop: int) -> Iterator[NDArray[np.float32]]:
-    """The features one by one, each `(stop − start, W)`: of a block of rows of the colours `(3, H, W)`."""
+    """The features of rows `start` to `stop`, one by one, each `(stop − start, W)`, from colours `(3, H, W)`."""
     height, width = colours.shape[1:]
     y, x = np.mgrid[start:stop, :width].astype(np.float32)
     longer_half = max(height, width) / 2
@@ -63,14 +66,14 @@ def _planes(colours: NDArray[np.float32], start: int, stop: int) -> Iterator[NDA
     yield from _fourier(place)
     summaries = np.concatenate([block, place])
     for scale in SEGMENT_SCALES:
-        # a fifth: the spread of colours that the scales above are customarily meant for, RGB in 0 to 1
+        # the scales are usually chosen for RGB in 0 to 1; dividing by 5 gives about that spread of colours
         graph = np.moveaxis(block, 0, -1) / 5
         segments = felzenszwalb(graph, scale=scale, sigma=0.8, min_size=max(20, scale // 4))
         yield from _segment_means(segments, summaries)
 
 
 def _standardised(lab: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Zero mean, and the image's own spread as the unit; less than 2 Lab units, hardly visible, is left small."""
+    """Lab colours divided by the image's own spread, with zero mean. A spread under 2 Lab units counts as 2."""
     lightness, *chroma = lab.std((1, 2))
     unit = np.array([max(lightness, 2), *[1.5 * max(float(np.hypot(*chroma)), 2)] * 2], np.float32)
     standardised: NDArray[np.float32] = (lab - lab.mean((1, 2), keepdims=True)) / unit[:, None, None]
@@ -78,7 +81,7 @@ def _standardised(lab: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _scale(colours: NDArray[np.float32], sigma: int) -> NDArray[np.float32]:
-    """Smoothed colours, gradients (normalised by scale) and deviation of the lightness at one scale."""
+    """Smoothed colours, and the lightness's gradients (normalised by scale) and local deviation, at one scale."""
     smooth = np.stack([ndimage.gaussian_filter(plane, sigma) for plane in colours])
     dy, dx = (
         np.gradient(smooth[0], axis=axis) if size > 1 else np.zeros_like(smooth[0])
@@ -95,7 +98,7 @@ def _fourier(place: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _segment_means(segments: NDArray[np.integer], planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Each plane's mean over the segment that a pixel lies in: `(P, H, W)`."""
+    """Each plane's mean over the segment of each pixel: `(P, H, W)`."""
     flat = segments.ravel()
     sizes = np.bincount(flat)
     means = np.stack([np.bincount(flat, plane.ravel()) / sizes for plane in planes])

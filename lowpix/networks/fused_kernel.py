@@ -1,5 +1,5 @@
-# ruff: noqa: N803 (upper case is what is compiled in, as Triton has it)
-"""The kernel of `lowpix.networks.fused_mlp`; importing this module needs Triton."""
+# ruff: noqa: N803 (Triton's convention: compile-time constants are in upper case)
+"""The kernel of `lowpix.networks.fused_mlp`. Importing this module needs Triton."""
 
 import triton
 import triton.language as tl
@@ -26,12 +26,12 @@ def judge(
     WIDTH: tl.constexpr,
     CLASSES: tl.constexpr,
 ):
-    """A block of BLOCK pixels: all members' three layers, their mean probabilities, and what follows from those.
+    """Compute labels, confidence and scores for BLOCK pixels from the mean of the members' probabilities.
 
-    Reads inputs `(pixels, features)`; weights `(MEMBERS, WIDTH, FEATURES)`, `(MEMBERS, WIDTH, WIDTH)` and
-    `(MEMBERS, CLASSES, WIDTH)`, padded with zeros, in the type of the inputs; biases `(MEMBERS, …)` float32, of
-    which the padding's last is −inf: the probability of a class that is none is then 0. Writes labels (uint8),
-    confidence and, if SCORE names one, scores (float32), each `(pixels,)`.
+    Reads inputs `(pixels, features)`, weights `(MEMBERS, WIDTH, FEATURES)`, `(MEMBERS, WIDTH, WIDTH)` and
+    `(MEMBERS, CLASSES, WIDTH)` in the dtype of the inputs, and biases `(MEMBERS, …)` float32. Weights are padded
+    with zeros. Padding classes have bias −inf, so their probability is 0. Writes labels (uint8), confidence
+    (float32) and, if SCORE names one, scores (float32), each `(pixels,)`.
     """
     pixel = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     feature, unit, label = tl.arange(0, FEATURES), tl.arange(0, WIDTH), tl.arange(0, CLASSES)
@@ -43,7 +43,7 @@ def judge(
     )
     mean = tl.zeros((BLOCK, CLASSES), tl.float32)
     for member in range(MEMBERS):
-        # transposed as they are read: (in, out)
+        # weights are read transposed: (in, out)
         weight = tl.load(weight1 + (member * WIDTH + unit[None, :]) * FEATURES + feature[:, None])
         hidden = tl.dot(x, weight, input_precision="ieee") + tl.load(bias1 + member * WIDTH + unit)[None, :]
         hidden = tl.maximum(hidden, 0.0).to(x.dtype)

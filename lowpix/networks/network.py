@@ -1,8 +1,8 @@
-"""What a network owes the reveal loop.
+"""The interface of a small network that is trained for one image.
 
-Shapes: `S` sessions in a stack, `M` networks per image, `C` classes, `n` pixels. Parameters are a plain dict
-of float32 tensors, each with a leading `M`; a stack of sessions adds a leading `S`. Logits are class-major,
-`(…, C, n)`: with the pixels contiguous, softmax and the largest classes are several times faster on a CPU.
+Shapes: `S` sessions in a stack, `M` networks per image, `C` classes, `n` pixels. Parameters are a plain dict of
+float32 tensors, each with a leading `M`; a stack of sessions adds a leading `S`. Logits are class-major,
+`(…, C, n)`: contiguous pixels make softmax and maxima over classes several times faster on a CPU.
 """
 
 from collections.abc import Iterator
@@ -16,49 +16,49 @@ Parameters = dict[str, torch.Tensor]
 
 
 class Network(Protocol):
-    """A small network that is trained from scratch for one image; stateless, so one serves every session."""
+    """A small network, trained from scratch for one image. It is stateless: all sessions share one object."""
 
     name: str
     members: int
-    """Networks per image unless the user asks for another number."""
+    """Default number of networks per image."""
     stacks: bool
     """Whether several sessions are trained faster together than one by one."""
     learning_rate: float
     width: int
-    """What the last layer reads of a pixel: so many numbers."""
+    """Number of values that the last layer reads per pixel."""
     first_steps: int
     """Training steps in the first round."""
     steps: int
-    """Training steps in every later round, from the parameters of the round before."""
+    """Training steps in every later round, which starts from the last round's parameters."""
 
     def inputs(self, image: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-        """What the network reads of an image `(H, W, 3)`, computed once; its form is the network's own."""
+        """The network's input from an image `(H, W, 3)`, computed once. Its form depends on the network."""
         ...
 
     def initial(self, inputs: torch.Tensor, classes: int, members: int, draw: torch.Generator) -> Parameters:
-        """Fresh parameters, each tensor `(M, …)` float32 on the CPU, drawn from `draw` alone."""
+        """Initial parameters, each `(M, …)` float32 on the CPU. All random draws come from `draw`."""
         ...
 
     def rows(self, inputs: torch.Tensor, pixels: torch.Tensor) -> Any:
-        """What training on `pixels` (flat indices, `(n,)` int64) reads of the inputs.
+        """The part of the inputs needed to train on `pixels` (flat indices, `(n,)` int64).
 
-        Where `stacks` is true: a tensor whose last axis is the pixels, so that sessions can be stacked.
+        If `stacks` is true, this is a tensor with the pixels on its last axis, so that sessions can be stacked.
         """
         ...
 
     def logits(self, parameters: Parameters, rows: Any, keep: torch.Tensor | None = None) -> torch.Tensor:
         """`(S, M, C, n)` logits of stacked parameters `(S, M, …)` on stacked rows; differentiable.
 
-        `keep`, `(S, M, width, n)`, multiplies what the last layer reads, for dropout.
+        `keep`, `(S, M, width, n)`, holds dropout factors that multiply the input of the last layer.
         """
         ...
 
     def tiles(
         self, parameters: Parameters, inputs: torch.Tensor, keep: torch.Tensor | None = None
     ) -> Iterator[tuple[slice, torch.Tensor]]:
-        """All pixels of one image, a tile at a time: where it lies, and its logits `(M, C, n)`.
+        """All pixels of one image, one tile at a time: its slice of the flat pixels and its logits `(M, C, n)`.
 
-        With `keep`, `(K, width)`, each member gives K samples, `(M·K, C, n)`, one for each row of it: what the
-        last layer reads is computed once a pixel and multiplied by the row.
+        With dropout factors `keep`, `(K, width)`, each member gives K samples, `(M·K, C, n)`. The input of the
+        last layer is computed once per pixel and multiplied by each row of `keep`.
         """
         ...

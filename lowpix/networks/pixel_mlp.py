@@ -1,4 +1,4 @@
-"""An ensemble of per-pixel MLPs on fixed features: a round costs milliseconds to train."""
+"""An ensemble of per-pixel MLPs on fixed features. Training a round takes milliseconds."""
 
 import math
 from collections.abc import Iterator
@@ -15,8 +15,9 @@ from lowpix.networks.network import Parameters
 class PixelMLP:
     """Two hidden layers on `pixel_features`; `S × M` networks run as batched matrix products.
 
-    Trained in float32. Evaluated in bfloat16 where the device has products of it, which are twice as fast:
-    accuracy moves by less than 1e-4, though now and then another pixel comes first. `exact` stays in float32.
+    Networks are trained in float32. They are evaluated in bfloat16 if the device multiplies it natively, which is
+    twice as fast. This changes accuracy by less than 1e-4 but sometimes the choice of pixels. With `exact` the
+    evaluation is in float32, too.
     """
 
     members = 4
@@ -25,19 +26,19 @@ class PixelMLP:
     first_steps = 60
     steps = 20
     width = 64
-    tile = 8192  # pixels; what a layer of a tile fills stays in a core's cache
+    tile = 8192  # pixels; a layer's output then fits in a core's cache
 
     def __init__(self, name: str = "mlp", exact: bool = False) -> None:
         self.name = name
         self.exact = exact
 
     def inputs(self, image: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-        """`(N, F)` pixel features, in the type that they are evaluated in."""
+        """`(N, F)` pixel features, in the dtype of evaluation."""
         fast = not self.exact and multiplies_bfloat16(device)
         return pixel_features(image, torch.bfloat16 if fast else torch.float32).to(device)
 
     def initial(self, inputs: torch.Tensor, classes: int, members: int, draw: torch.Generator) -> Parameters:
-        """He initialisation; the last layer is halved, so that a fresh network is unsure."""
+        """He initialisation with a smaller last layer, so that an untrained network is unsure."""
 
         def weights(fan_out: int, fan_in: int, gain: float) -> torch.Tensor:
             return torch.randn(members, fan_out, fan_in, generator=draw) * (gain / math.sqrt(fan_in))
@@ -59,7 +60,7 @@ class PixelMLP:
         """`(S, M, C, n)` from rows `(S, F, n)`."""
         sessions, members, width, count = parameters["weight1"].shape
         pixels = rows.shape[-1]
-        # the members of a session read the same rows: their first layers are one product
+        # a session's members read the same rows, so their first layers are one product
         hidden = torch.baddbmm(
             parameters["bias1"].reshape(sessions, members * width, 1),
             parameters["weight1"].reshape(sessions, members * width, count),
@@ -77,7 +78,7 @@ class PixelMLP:
     def tiles(
         self, parameters: Parameters, inputs: torch.Tensor, keep: torch.Tensor | None = None
     ) -> Iterator[tuple[slice, torch.Tensor]]:
-        """Tiles of `tile` pixels in row-major order; one member after another, to stay in cache."""
+        """Tiles of `tile` pixels in row-major order. Members run one after another to stay in the cache."""
         classes = parameters["bias3"].shape[1]
         samples = 1 if keep is None else len(keep)
         head, bias = parameters["weight3"], parameters["bias3"]
@@ -102,7 +103,7 @@ class PixelMLP:
 
 
 def _dense(rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """`(n, out)` ReLU of rows `(n, in)` through a layer; in one pass where oneDNN has a kernel that fuses it."""
+    """A linear layer and ReLU, `(n, in)` → `(n, out)`; fused into one pass by oneDNN for bfloat16 on a CPU."""
     if rows.dtype == torch.bfloat16 and rows.device.type == "cpu":
         fused: torch.Tensor = torch.ops.mkldnn._linear_pointwise(rows, weight, bias, "relu", [], "")
         return fused

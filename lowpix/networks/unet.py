@@ -1,4 +1,4 @@
-"""A small U-Net on the whole image: learns its own features, and pays for them in every step."""
+"""A small U-Net on the whole image. It learns its own features; every training step runs on all pixels."""
 
 import math
 from collections.abc import Iterator
@@ -14,12 +14,12 @@ from torch.nn import functional
 
 from lowpix.networks.network import Parameters
 
-WIDTH = 16  # channels at full resolution, doubled at every level
+WIDTH = 16  # channels at full resolution, doubled at each level
 LEVELS = 3  # halvings of the resolution
 
 
 class UNet:
-    """Trained one session at a time: on a CPU grouped convolutions are slower than one after another."""
+    """A U-Net, trained one session at a time: on a CPU, grouped convolutions are slower than separate ones."""
 
     name = "unet"
     members = 1
@@ -30,12 +30,12 @@ class UNet:
     steps = 10
 
     def inputs(self, image: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
-        """`(1, 3, H, W)` float32, about zero mean and unit scale."""
+        """`(1, 3, H, W)` float32, with about zero mean and unit scale."""
         pixels = torch.from_numpy(np.ascontiguousarray(image)).to(device, torch.float32)
         return (pixels.permute(2, 0, 1)[None] - 127.5) / 64
 
     def initial(self, inputs: torch.Tensor, classes: int, members: int, draw: torch.Generator) -> Parameters:
-        """He initialisation of the convolutions, the identity in the norms."""
+        """He initialisation of the convolutions; norms start as the identity."""
 
         def fresh(name: str, value: torch.Tensor) -> torch.Tensor:
             if value.ndim == 4:
@@ -46,7 +46,7 @@ class UNet:
         return {name: fresh(name, value) for name, value in _module(classes).named_parameters()}
 
     def rows(self, inputs: torch.Tensor, pixels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """The whole image and the pixels to read of it."""
+        """The whole image, and the pixels to compute logits for."""
         return inputs, pixels
 
     def logits(
@@ -77,12 +77,12 @@ class UNet:
         yield slice(0, inputs.shape[-2] * inputs.shape[-1]), torch.stack(logits)
 
     def _hidden(self, member: Parameters, inputs: torch.Tensor) -> torch.Tensor:
-        """`(width, N)`: what the last layer of one member reads."""
+        """`(width, N)`: the input of one member's last layer."""
         hidden: torch.Tensor = functional_call(_module(member["head.bias"].shape[0]), member, (inputs,))
         return hidden[0].flatten(1)
 
     def _head(self, member: Parameters, hidden: torch.Tensor) -> torch.Tensor:
-        """`(C, n)` logits of `(width, n)`."""
+        """Logits `(C, n)` from hidden values `(width, n)`."""
         return torch.addmm(member["head.bias"][:, None], member["head.weight"][..., 0, 0], hidden)
 
 
@@ -106,7 +106,7 @@ class _Module(nn.Module):
         self.head = nn.Conv2d(WIDTH, classes, 1)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        """`(1, 3, H, W)` → `(1, WIDTH, H, W)`, what the head reads, for any height and width."""
+        """`(1, 3, H, W)` → `(1, WIDTH, H, W)`, the input of the head, for any height and width."""
         height, width = image.shape[-2:]
         multiple = 2**LEVELS
         hidden = functional.pad(image, (0, -width % multiple, 0, -height % multiple), mode="replicate")
@@ -122,6 +122,6 @@ class _Module(nn.Module):
 
 @lru_cache(maxsize=4)
 def _module(classes: int) -> _Module:
-    """The architecture alone: its own parameters, on no device, are never read."""
+    """The architecture. Its own parameters have no storage and are never read."""
     with torch.device("meta"):
         return _Module(classes)

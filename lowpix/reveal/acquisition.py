@@ -1,8 +1,8 @@
-"""Which pixel to ask for: functions from probabilities to a score per pixel, larger = ask sooner.
+"""Acquisition functions: probabilities to a score per pixel, larger = ask sooner.
 
 Every function takes probabilities `p` `(…, M, N, C)` of M networks at N pixels over C classes and returns scores
-`(…, N)`, finite for every valid input. A pixel's score depends on no other pixel, so tiles change nothing. Those
-that compare members are in `lowpix.reveal.bayesian`.
+`(…, N)`, finite for every valid input. A pixel's score depends on no other pixel, so tiles do not change it.
+Functions that compare members are in `lowpix.reveal.bayesian`.
 """
 
 import importlib
@@ -24,7 +24,7 @@ from lowpix.reveal.selection import spaced, stratified
 
 
 def entropy(p: torch.Tensor) -> torch.Tensor:
-    """H(m) = −Σ_c m_c ln m_c of the members' mean m (Shannon 1948), in nats: 0 (certain) to ln C."""
+    """H(m) = −Σ_c m_c ln m_c of the ensemble mean m (Shannon 1948), in nats: 0 (certain) to ln C."""
     terms: torch.Tensor = torch.special.entr(mean_of_members(p))
     return terms.sum(-1)
 
@@ -35,21 +35,22 @@ def least_confidence(p: torch.Tensor) -> torch.Tensor:
 
 
 def margin(p: torch.Tensor) -> torch.Tensor:
-    """−(m₁ − m₂), the two largest mean probabilities (Scheffer et al. 2001): −1 (certain) to 0 (a tie)."""
+    """−(m₁ − m₂) of the two largest mean probabilities (Scheffer et al. 2001): −1 (certain) to 0 (a tie)."""
     largest, second = mean_of_members(p).topk(2, -1).values.unbind(-1)
     return second - largest
 
 
 def random(p: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-    """The noise itself, `(…, N)` uniform in [0, 1) and drawn once a round: every pixel is as likely."""
+    """The noise itself, `(…, N)` uniform in [0, 1), drawn once a round: all pixels are equally likely."""
     return noise
 
 
 def error_depth(prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """How deep inside a wrongly labelled region each pixel lies; privileged, since it reads the truth.
+    """How deep each pixel lies inside a wrongly labelled region. This is privileged, because it reads the truth.
 
-    The chessboard distance to the nearest pixel that is right, of another true class, or outside the image,
-    so the centre of the largest mistake comes first; the taxicab distance, scaled under 1, breaks ties.
+    The depth is the chessboard distance to the nearest pixel that is right, has another true class, or lies
+    outside the image. The centre of the largest mistake comes first. The taxicab distance, scaled under 1, breaks
+    ties.
 
     Args:
         prediction: `(H, W)` class ids.
@@ -60,7 +61,7 @@ def error_depth(prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -> NDAr
     """
     depth = np.zeros(truth.shape, np.float32)
     wrong = prediction != truth
-    # one class at a time and only where it errs: slices of the boxes that hold each class's mistakes
+    # each class is computed only inside the bounding box of its mistakes
     boxes = ndimage.find_objects(np.where(wrong, truth.astype(np.int32) + 1, 0))
     for label, box in enumerate(boxes):
         if box is None:
@@ -75,20 +76,20 @@ def error_depth(prediction: NDArray[np.uint8], truth: NDArray[np.uint8]) -> NDAr
 
 @dataclass(frozen=True)
 class Acquisition:
-    """A way to choose pixels, by `score`, by `spread` or by the true labels, and what it must be given."""
+    """A way to choose pixels by `score`, by `spread` or by the true labels, and the inputs that it needs."""
 
     name: str
     score: Callable[..., torch.Tensor] | None = None
-    """Of probabilities `(…, M, N, C)`, and of noise `(…, N)`, uniform in [0, 1), where `noisy`."""
+    """A function of probabilities `(…, M, N, C)` and, if `noisy`, of noise `(…, N)`, uniform in [0, 1)."""
     noisy: bool = False
     members: bool = False
-    """Whether it reads each member for itself; the others are given the members' mean as M = 1."""
+    """Whether `score` reads each member. Otherwise it gets the ensemble mean as M = 1."""
     least_members: int = 1
-    """Below so many there is nothing to compare."""
+    """Minimum number of members."""
     spread: Callable[..., NDArray[np.int64]] | None = None
-    """A selection that needs no scores: of (askable, asked, count, draw), as in `lowpix.reveal.selection`."""
+    """A selection without scores: a function of (askable, asked, count, draw) as in `lowpix.reveal.selection`."""
     privileged: bool = False
-    """Whether it reads the true label map, so that no person could choose so."""
+    """Whether it reads the true label map, so that no person could choose this way."""
 
 
 def _comparing(name: str, score: Callable[..., torch.Tensor], noisy: bool = False) -> Acquisition:
@@ -115,15 +116,15 @@ ACQUISITIONS = {
 
 
 def find_acquisition(name: str) -> Acquisition:
-    """The registered acquisition of this name, or a function of the user's own given as `module:function`.
+    """The registered acquisition of this name, or the user's own function given as `module:function`.
 
-    A function of one's own takes the probabilities `(M, n, C)` of all members, M = 1 included, for a tile of n
-    pixels and returns floating, finite scores `(n,)`, larger = ask sooner. Its module is imported as by `python
-    -m`: the current directory counts. It is known as `module.function`.
+    The user's function takes the probabilities `(M, n, C)` of all members (also if M = 1) for a tile of n pixels.
+    It returns finite floating-point scores `(n,)`, larger = ask sooner. Its module may lie in the current
+    directory, as under `python -m`. The acquisition is named `module.function`.
 
     Raises:
-        InputError: nothing is registered under the name (the message lists what is), or there is no such module or
-            function, or importing it fails. `score` raises it when the function returned something else.
+        InputError: the name is not registered (the message lists the registered names), or the module or function
+            does not exist or cannot be imported. `score` raises it if the function returns anything else.
     """
     if ":" in name:
         return _own(name)
@@ -158,7 +159,7 @@ def _own(name: str) -> Acquisition:
 
 @contextmanager
 def _current_directory_first() -> Iterator[None]:
-    """Modules of the current directory can be imported, as under `python -m`."""
+    """Make modules in the current directory importable, as under `python -m`."""
     before = sys.path.copy()
     sys.path.insert(0, os.getcwd())
     try:
@@ -168,7 +169,7 @@ def _current_directory_first() -> Iterator[None]:
 
 
 def _checked(function: Callable[[torch.Tensor], object], option: str, p: torch.Tensor) -> torch.Tensor:
-    """What the user's function says of `p`, if those are scores."""
+    """The scores of the user's function for `p`. Raises InputError if they are not valid."""
     scores = function(p)
     shape = (*p.shape[:-3], p.shape[-2])
     if not isinstance(scores, torch.Tensor):

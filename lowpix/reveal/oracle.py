@@ -1,27 +1,27 @@
-"""From pixels to labels."""
+"""Oracles: from pixels to labels."""
+
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lowpix.data import IGNORE
+from lowpix.reveal.log import UNSURE, VOID
 
-VOID = IGNORE
-"""The answer "this pixel has no class": it costs a click and teaches nothing."""
-UNSURE = 254
-"""The answer "I cannot tell": likewise."""
+Oracle = Callable[[NDArray[np.int64]], NDArray[np.uint8]]
+"""From pixels `(k, 2)`, rows and columns, to answers `(k,)`: class ids, VOID or UNSURE."""
 
 
 class LabelMapOracle:
-    """Answers from a label map; may err and may refuse.
+    """Answers from a label map. It may err and may refuse.
 
-    What it says of a pixel depends on the seed and the pixel alone, not on when it is asked.
+    The answer for a pixel depends only on the seed and the pixel, not on when it is asked.
 
     Args:
-        labels: `(H, W)` uint8 class ids, VOID where there is none.
+        labels: `(H, W)` uint8 class ids or VOID.
         classes: C.
         noise: share of wrong answers, uniform over the other classes.
-        refusal: share of answers UNSURE.
-        seed: of the mistakes and refusals.
+        refusal: share of UNSURE answers.
+        seed: seed of the mistakes and refusals.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class LabelMapOracle:
         answers = labels.copy()
         if noise:
             wrong = (draw.random(labels.shape) < noise) & (labels != VOID)
-            # adding 1 to C − 1 modulo C gives each other class alike
+            # adding 1 to C − 1 modulo C makes all other classes equally likely
             shift = draw.integers(1, max(classes, 2), labels.shape)
             answers[wrong] = ((labels + shift) % classes)[wrong]
         if refusal:
@@ -44,5 +44,8 @@ class LabelMapOracle:
 
 
 def could_tell(truth: NDArray[np.uint8], pixels: NDArray[np.int64], labels: NDArray[np.uint8], errs: bool) -> bool:
-    """Whether an oracle of `truth` (H, W) that `errs`, or not, could tell `labels` (n,) of `pixels` (n, 2)."""
+    """Whether an oracle with label map `truth` (H, W) could give the answers `labels` (n,) for `pixels` (n, 2).
+
+    The pixels must lie inside the image. An oracle that `errs` could give any answer.
+    """
     return bool((pixels < truth.shape).all() and (errs or (truth[tuple(pixels.T)] == labels).all()))

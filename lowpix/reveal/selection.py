@@ -1,13 +1,13 @@
-"""From scores, or from nothing but where the pixels lie, to the pixels to ask for."""
+"""Selection: from scores, or from the positions of pixels alone, to the pixels to ask."""
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
 
 PLASTIC = 1.32471795724474602596
-"""The root of x³ = x + 1: its powers are to the plane what the golden ratio is to the line."""
+"""The root of x³ = x + 1. Its powers spread points over the plane as the golden ratio does over a line."""
 CANDIDATES = 20
-"""Candidates of `spaced` for each pixel asked: with 10 its picks are hardly farther apart than `stratified`'s."""
+"""Pixels that `spaced` draws per pixel asked. With 10, its picks are hardly farther apart than `stratified`'s."""
 
 
 def top(
@@ -17,18 +17,18 @@ def top(
     radius: float | NDArray[np.float32],
     draw: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """The highest scores, no pick within an earlier pick's radius; ties are drawn at random.
+    """Pick the pixels with the highest scores; no pick lies within the radius of an earlier one.
 
     Args:
         scores: `(H, W)`, finite.
-        askable: `(H, W)`, the pixels that may be picked.
-        count: how many to pick.
-        radius: chessboard distance, pixels, that each pick keeps clear of later ones: one for all, or `(H, W)`
-            one for each. 0 keeps nothing clear but the pick itself.
-        draw: for ties.
+        askable: `(H, W)` bool, the candidate pixels.
+        count: number of picks.
+        radius: chessboard distance in pixels, one number or `(H, W)`, one per pixel. Later picks lie farther away
+            than this; 0 excludes only the pick itself.
+        draw: breaks ties at random.
 
     Returns:
-        `(k, 2)` rows and columns in the order of picking; k < `count` where askable pixels run out.
+        `(k, 2)` int64 rows and columns in the order of picking; k < `count` if candidate pixels run out.
     """
     left = np.where(askable, scores, -np.inf)
     picks = []
@@ -38,8 +38,8 @@ def top(
             break
         row, column = divmod(int(draw.choice(np.flatnonzero(left == best))), left.shape[1])
         picks.append((row, column))
-        clear = int(radius if np.isscalar(radius) else radius[row, column])  # type: ignore[index,arg-type]
-        left[max(0, row - clear) : row + clear + 1, max(0, column - clear) : column + clear + 1] = -np.inf
+        near = int(radius if np.isscalar(radius) else radius[row, column])  # type: ignore[index,arg-type]
+        left[max(0, row - near) : row + near + 1, max(0, column - near) : column + near + 1] = -np.inf
     return np.array(picks, np.int64).reshape(-1, 2)
 
 
@@ -50,9 +50,9 @@ def top_percent(
     percent: float,
     draw: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """Uniformly among the `percent` % highest scores of the askable pixels (PixelPick, arXiv 2104.06394).
+    """Pick uniformly among the candidate pixels with the `percent` % highest scores (PixelPick, arXiv 2104.06394).
 
-    Shapes as in `top`; at least `count` pixels, where there are so many, are drawn among.
+    Shapes are as in `top`. The draw is among at least `count` pixels, or among all if there are fewer.
     """
     candidates = np.flatnonzero(askable)
     among = min(len(candidates), max(count, round(len(candidates) * percent / 100)))
@@ -66,25 +66,25 @@ def top_percent(
 def stratified(
     askable: NDArray[np.bool_], asked: NDArray[np.int64], count: int, draw: np.random.Generator
 ) -> NDArray[np.int64]:
-    """The next pixels of a sequence that is spread evenly over the image wherever it is stopped.
+    """Pick the next candidate pixels of a sequence that covers the image evenly wherever it stops.
 
-    The additive recurrence R2 (Roberts 2018, "The unreasonable effectiveness of quasirandom sequences"), shifted
-    at random, where it hits askable pixels. Other pixels are skipped, so any part of the image gets its share.
-    With a `draw` of the same seed in each round, the rounds continue one sequence: what was asked is not askable.
+    The sequence is the additive recurrence R2 (Roberts 2018, "The unreasonable effectiveness of quasirandom
+    sequences"), shifted at random. It skips pixels that are not candidates, so each part of the image gets a share
+    in proportion to its candidates. If `draw` has the same seed in each round, the rounds continue one sequence.
 
     Args:
-        askable: `(H, W)`, the pixels that may be picked, without those asked.
+        askable: `(H, W)` bool, the candidate pixels, without those asked.
         asked: `(n, 2)` int64, rows and columns of all pixels asked so far.
-        count: how many to pick.
-        draw: shifts the sequence.
+        count: number of picks.
+        draw: draws the shift.
 
     Returns:
-        `(k, 2)` int64 rows and columns, in order; k < `count` where askable pixels run out.
+        `(k, 2)` int64 rows and columns, in order; k < `count` if candidate pixels run out.
     """
     shift = draw.random(2)
     left = int(askable.sum())
     wanted = min(count, left)
-    # points that should do, with a margin; then twice as many, until the sequence would hit most pixels twice over
+    # start with about enough points and double them, up to four points per pixel
     points = 64 + 2 * (len(asked) + wanted) * askable.size // max(left, 1)
     while True:
         steps = np.arange(min(points, 4 * askable.size))[:, None]
@@ -96,7 +96,7 @@ def stratified(
             break
         points *= 2
     picks = hit[first]
-    if len(picks) < wanted:  # the few pixels that so many points miss, in an order that outlasts the round
+    if len(picks) < wanted:  # add pixels that the points miss, in an order that is the same in each round
         order = draw.permutation(askable.size)
         rest = order[askable.ravel()[order]]
         picks = np.concatenate([picks, rest[~np.isin(rest, picks)][: wanted - len(picks)]])
@@ -106,27 +106,28 @@ def stratified(
 def spaced(
     askable: NDArray[np.bool_], asked: NDArray[np.int64], count: int, draw: np.random.Generator
 ) -> NDArray[np.int64]:
-    """Blue noise: each pick is, of many candidates drawn uniformly, the farthest from all asked and picked before.
+    """Pick blue noise: a random pool of candidate pixels is drawn, and each pick is the pool's farthest pixel.
 
-    Mitchell's best candidate ("Spectrally optimal sampling for distribution ray tracing", 1991). Distances are
-    those on a torus: else the borders, beyond which nothing is ever asked, would draw more picks than the middle.
+    Distances are to all pixels asked or picked before (Mitchell's best candidate, "Spectrally optimal sampling for
+    distribution ray tracing", 1991). They are measured on a torus. Otherwise pixels at the borders would have
+    fewer neighbours and be picked more often.
 
-    Shapes as in `stratified`; `draw` should differ from round to round.
+    Shapes are as in `stratified`. `draw` should differ from round to round.
     """
     pixels = np.flatnonzero(askable)
     wanted = min(count, len(pixels))
     if wanted == 0:
         return np.empty((0, 2), np.int64)
-    pool = draw.choice(pixels, min(len(pixels), CANDIDATES * (len(asked) + wanted)), replace=False)
-    candidates = np.stack(np.divmod(pool, askable.shape[1]), 1)
+    drawn = draw.choice(pixels, min(len(pixels), CANDIDATES * (len(asked) + wanted)), replace=False)
+    pool = np.stack(np.divmod(drawn, askable.shape[1]), 1)
     distance: NDArray[np.float64] = np.full(len(pool), np.inf)
     if len(asked):
-        distance = np.asarray(KDTree(asked, boxsize=askable.shape).query(candidates)[0])
+        distance = np.asarray(KDTree(asked, boxsize=askable.shape).query(pool)[0])
     picks = np.empty(wanted, np.int64)
     for index in range(wanted):
         best = int(distance.argmax())
         picks[index] = best
-        apart = np.abs(candidates - candidates[best])
+        apart = np.abs(pool - pool[best])
         distance = np.minimum(distance, np.hypot(*np.minimum(apart, askable.shape - apart).T))
-        distance[best] = -1  # not again, not even where no other is left
-    return candidates[picks].astype(np.int64)
+        distance[best] = -1  # never pick it again
+    return pool[picks].astype(np.int64)

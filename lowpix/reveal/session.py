@@ -1,11 +1,12 @@
-"""One image's labels, found by asking: `ask` for pixels, `tell` their labels, `fit` many sessions at once.
+"""Label one image by asking: `ask` for pixels, `tell` their labels, `fit` many sessions at once.
 
-The study drives lists of sessions with a label map as the oracle; a page drives one with a person.
+An image study runs lists of sessions with a label map as the oracle. A web page runs one session with a person.
 """
 
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -15,19 +16,18 @@ from lowpix.data import IGNORE
 from lowpix.errors import InputError
 from lowpix.networks import find_network
 from lowpix.networks.fused_mlp import evaluate
-from lowpix.networks.training import Learner, padded, train
+from lowpix.networks.learner import Learner, padded, train
 from lowpix.reveal.acquisition import entropy, error_depth, find_acquisition, least_confidence, margin
-from lowpix.reveal.oracle import UNSURE
-from lowpix.reveal.seeds import seed_for
-from lowpix.reveal.selection import top, top_percent
+from lowpix.reveal.log import UNSURE, Log
+from lowpix.seeds import seed_for
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a session's networks say of its image."""
+    """The labels that a session's networks predict for its image."""
 
     labels: NDArray[np.uint8]
-    """`(H, W)` class ids, by the networks alone: revealed pixels are not overwritten."""
+    """`(H, W)` class ids. They are not overwritten by revealed labels."""
     confidence: NDArray[np.float32]
     """`(H, W)` the largest mean probability, 0 to 1."""
 
@@ -37,35 +37,35 @@ class Selection:
     """How pixels are chosen from scores: the highest, or at random among the `percent` % highest."""
 
     spacing: float = 10
-    """Of `top`: no two picks of a round within so many pixels, while there is room."""
+    """Minimum distance in pixels between the picks of a round, while there is room. Not used with `percent`."""
     percent: float | None = None
 
 
 class ImageSession:
-    """Everything that belongs to one image while it is being labelled.
+    """The state of one image while it is labelled: its log, networks and score map.
 
     Args:
         image: `(H, W, 3)` uint8.
-        askable: `(H, W)` bool, the pixels that may be asked. To leave void out is to know beforehand where it
-            lies, which no person does.
-        classes: C, 2 to 254: larger labels stand for UNSURE and VOID.
+        askable: `(H, W)` bool, the pixels that may be asked. Leaving void out is privileged: a person does not
+            know beforehand where void lies.
+        classes: C, 2 to 254. Larger labels stand for UNSURE and VOID.
         network: a name in `lowpix.networks.NETWORKS`.
-        members: networks per image; the network's own number if not given.
-        dropout: share of what the last layer reads that is dropped, in training and, if above 0, to draw the
-            members that acquisitions see: `samples` of them from one network (Monte-Carlo dropout).
-        samples: how many, with dropout.
-        acquisition: a name in `lowpix.reveal.acquisition.ACQUISITIONS`.
-        selection: from scores to pixels.
-        seed: of first pixels, initial weights, noise and ties. Two sessions of one image and seed share them,
-            whatever their settings.
-        truth: `(H, W)` uint8, read by privileged acquisitions only.
+        members: networks per image; None takes the network's default.
+        dropout: dropout probability of the last layer's input. If above 0, one network is trained with dropout and
+            acquisitions get `samples` members drawn from it (Monte-Carlo dropout).
+        samples: number of Monte-Carlo samples, used with dropout.
+        acquisition: a name in `lowpix.reveal.acquisition.ACQUISITIONS`, or your own `module:function`.
+        selection: how pixels are chosen from scores.
+        seed: seed of first pixels, initial weights, noise and ties. Sessions with the same image and seed share
+            them, whatever their settings.
+        truth: `(H, W)` uint8, read only by privileged acquisitions.
         device: where the networks are trained.
-        inputs: what `network.inputs` gave for this image, to share it among sessions.
-        history: how many fits `undo` can go back without training afresh.
+        inputs: the result of `network.inputs` for this image, if sessions share it.
+        history: number of fits that `undo` can go back without training again.
 
     Raises:
-        InputError: unknown names, too few or too many classes, shapes that differ, nothing askable, a privileged
-            acquisition without the truth, or one member where an acquisition compares several.
+        InputError: an unknown name, too few or too many classes, different shapes, no pixel that may be asked, a
+            privileged acquisition without the truth, or fewer members than the acquisition compares.
     """
 
     def __init__(
@@ -92,9 +92,9 @@ class ImageSession:
         self.samples = samples
         self.acquisition = find_acquisition(acquisition)
         self.selection = selection or Selection()
-        # of two classes these rank pixels alike; margin alone keeps near ties apart, which rounding would swap
-        alike = classes == 2 and self.acquisition.score in (entropy, least_confidence)
-        self._score = margin if alike else self.acquisition.score
+        # for two classes these rank pixels like margin, but rounding would swap near ties
+        same_ranking = classes == 2 and self.acquisition.score in (entropy, least_confidence)
+        self._score = margin if same_ranking else self.acquisition.score
         self.classes = classes
         self.seed = seed
         self.device = torch.device(device)
@@ -117,124 +117,110 @@ class ImageSession:
         if self.acquisition.privileged and (truth is None or truth.shape != self.shape):
             raise InputError(f"--acquisition {acquisition}: needs the true label map, so no person can use it")
         self.truth = truth
-        self.askable = askable.copy()
-        self.pixels: list[int] = []  # the log, append-only but for undo: flat indices asked,
-        self.answers: list[int] = []  # and what was answered
+        self.log = Log(classes, askable, seed)
         self.scores: NDArray[np.float32] | None = None
         self.inputs = self.network.inputs(image, self.device) if inputs is None else inputs
         self.learner = self._fresh_learner()
-        self._asked = np.zeros(self.shape, np.bool_)
-        self._fitted = 0  # pixels asked when the networks were last trained
         self._history: deque[tuple[int, Learner]] = deque(maxlen=history)
 
-    @property
-    def asked(self) -> int:
-        """Pixels asked so far: clicks."""
-        return len(self.pixels)
-
-    @property
-    def revealed(self) -> int:
-        """Answers that carry a class."""
-        return sum(answer < self.classes for answer in self.answers)
-
-    @property
-    def askable_left(self) -> bool:
-        """Whether any pixel can still be asked."""
-        return bool((self.askable & ~self._asked).any())
-
     def ask(self, count: int) -> NDArray[np.int64]:
-        """The `count` pixels to ask for next, `(k, 2)` rows and columns, from the last score map.
+        """The next pixels to ask, `(k, 2)` rows and columns, from the last score map.
 
-        Before the first `predict` they are drawn uniformly. Fewer come back where askable pixels run out.
+        Before the first `predict`, pixels are drawn uniformly. k < `count` if candidate pixels run out.
         """
-        askable = self.askable & ~self._asked
-        draw = np.random.default_rng(seed_for(self.seed, "ask", self.asked))
-        if self.acquisition.spread is not None and self.asked:
-            asked = np.stack(np.divmod(np.array(self.pixels), self.shape[1]), 1)
-            return self.acquisition.spread(
-                askable, asked, count, np.random.default_rng(seed_for(self.seed, "spread"))
-            )
-        if self.scores is None:
-            return top_percent(np.zeros(self.shape, np.float32), askable, count, 100, draw)
-        if self.selection.percent is not None and not self.acquisition.privileged:
-            return top_percent(self.scores, askable, count, self.selection.percent, draw)
-        picks = top(self.scores, askable, count, self._radius(), draw)
-        if len(picks) < count:  # no room so far apart: all settings keep to one schedule all the same
-            askable[tuple(picks.T)] = False
-            picks = np.concatenate([picks, top(self.scores, askable, count - len(picks), 0, draw)])
-        return picks
+        if self.acquisition.spread is not None and self.log.asked:
+            draw = np.random.default_rng(seed_for(self.seed, "spread"))
+            return self.acquisition.spread(self.log.candidates(), self.log.pixels, count, draw)
+        percent = None if self.acquisition.privileged else self.selection.percent
+        return self.log.ask(count, self.scores, self._radius(), percent)
 
     def tell(self, question: NDArray[np.int64], answers: NDArray[np.uint8]) -> None:
         """Append answers `(k,)` to pixels `(k, 2)` to the log: class ids, VOID or UNSURE.
 
         Raises:
-            InputError: a pixel outside the image or told before, or an answer that is none of these.
+            InputError: a pixel is outside the image or already answered, or an answer is none of these.
         """
-        question = np.asarray(question, np.int64).reshape(-1, 2)
-        if len(question) != len(answers):
-            raise InputError(f"{len(answers)} answers to {len(question)} pixels: must be one each")
-        seen = set(self.pixels)
-        flat = []
-        for (row, column), answer in zip(question.tolist(), np.asarray(answers).tolist(), strict=True):
-            if not (0 <= row < self.shape[0] and 0 <= column < self.shape[1]):
-                raise InputError(f"pixel ({row}, {column}): lies outside the image of {self.shape}")
-            if not 0 <= answer < self.classes and answer not in (IGNORE, UNSURE):
-                raise InputError(f"answer {answer} at ({row}, {column}): must be a class under {self.classes}")
-            pixel = row * self.shape[1] + column
-            if pixel in seen:
-                raise InputError(f"pixel ({row}, {column}): was told before; undo first to change its answer")
-            seen.add(pixel)
-            flat.append(pixel)
-        self.pixels += flat
-        self.answers += [int(answer) for answer in answers]
-        self._asked.ravel()[flat] = True
+        self.log.tell(question, answers)
 
     def undo(self, count: int = 1) -> None:
-        """Take the last `count` answers back; the networks return to the last fit that had not seen them.
+        """Take back the last `count` answers. The networks return to the last fit that did not use them.
 
-        Where that fit is further back than `history`, they return to their initial weights, and the next `fit`
-        trains them on the whole log. The score map is that of the last `predict` until the next.
+        If that fit is further back than `history`, the networks return to their initial weights, and the next
+        `fit` trains them on the whole log. The score map does not change until the next `predict`.
         """
-        keep = max(0, self.asked - count)
-        self._asked.ravel()[self.pixels[keep:]] = False
-        del self.pixels[keep:], self.answers[keep:]
-        while self._history and self._history[-1][0] > keep:
+        fits = self.log.fits
+        self.log.undo(count)
+        while self._history and self._history[-1][0] > self.log.asked:
             self._history.pop()
-        if self._fitted > keep:
-            self._fitted, learner = self._history[-1] if self._history else (0, self._fresh_learner())
-            self.learner = learner.copy()
+        if self.log.fits == fits:
+            return  # no fit used these answers
+        if self._history:
+            self.learner = self._history[-1][1].copy()
+        else:
+            self.learner, self.log.fits = self._fresh_learner(), []
+
+    def restore(self, log: Log, networks: Path | None = None) -> None:
+        """Take over a log of the same image, and restore the networks as they were after its last fit.
+
+        Each fit continues from the last one, so the networks depend on all fits. They are loaded from the file
+        `networks`, which `save_networks` wrote after the last fit. Without it they are trained again, fit by fit,
+        to the same bits. Call `predict` afterwards to renew the score map.
+
+        Raises:
+            InputError: an answer that does not fit this image, or a file of other networks.
+        """
+        whole = Log(self.classes, self.log.askable, self.seed)
+        whole.tell(log.pixels, log.answers)
+        whole.fits = log.fits.copy()
+        learner = self._fresh_learner()
+        if networks:
+            learner.load(networks)
+        self.learner, self.scores = learner, None  # no InputError from here on
+        self._history.clear()
+        if networks:
+            self._history.append((whole.fits[-1] if whole.fits else 0, learner.copy()))
+        else:
+            for end in whole.fits:
+                self.log = whole.until(end)
+                fit([self])
+        self.log = whole
+
+    def save_networks(self, path: Path) -> None:
+        """Write the networks with their moments and step count to a safetensors file, for `restore`."""
+        self.learner.save(path)
 
     def training_rows(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Flat indices and classes of the revealed pixels, each `(n,)` int64."""
-        known = [(p, a) for p, a in zip(self.pixels, self.answers, strict=True) if a < self.classes]
-        pixels, classes = torch.tensor(known, dtype=torch.int64, device=self.device).reshape(-1, 2).unbind(1)
-        return pixels, classes
+        """Flat indices and classes of the labelled pixels, each `(n,)` int64."""
+        pixels, classes = self.log.labelled()
+        flat = np.ravel_multi_index(tuple(pixels.T), self.shape)
+        return torch.from_numpy(flat).to(self.device), torch.from_numpy(classes.astype(np.int64)).to(self.device)
 
     def probabilities(self) -> Iterator[tuple[slice, torch.Tensor]]:
-        """A tile of n pixels at a time: where it lies, and what each member says, `(M, C, n)` float32."""
+        """All pixels, one tile of n pixels at a time: its slice, and each member's `(M, C, n)` float32."""
         keep = None
         if self.dropout:
-            draw = torch.Generator().manual_seed(seed_for(self.seed, "samples", self.asked))
+            draw = torch.Generator().manual_seed(seed_for(self.seed, "samples", self.log.asked))
             keep = self._kept(draw, self.samples, self.network.width)
         for where, logits in self.network.tiles(self.learner.parameters, self.inputs, keep):
             yield where, logits.float().softmax(1)
 
     @torch.no_grad()
     def predict(self) -> Prediction:
-        """Label every pixel, and renew the score map that `ask` reads."""
+        """Predict the label of every pixel, and renew the score map that `ask` reads."""
         labels, confidence, scores = self._judged()
         prediction = Prediction(
             labels.cpu().numpy().reshape(self.shape), confidence.cpu().numpy().reshape(self.shape)
         )
         if self.truth is not None and self.acquisition.privileged:
-            judged = (self.truth != IGNORE) & ~self._asked
-            self.scores = error_depth(prediction.labels, np.where(judged, self.truth, prediction.labels))
+            scored = self.truth != IGNORE
+            scored[tuple(self.log.pixels.T)] = False
+            self.scores = error_depth(prediction.labels, np.where(scored, self.truth, prediction.labels))
         else:
             self.scores = scores.cpu().numpy().reshape(self.shape)
         return prediction
 
     def _judged(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Of every pixel the label, the largest mean probability and the score, each `(N,)` on the device."""
+        """Label, largest mean probability and score of every pixel, each `(N,)` on the device."""
         if not (self.dropout or self.acquisition.members or self.acquisition.noisy):
             fused = evaluate(self.network, self.learner.parameters, self.inputs, self._score)
             if fused is not None:
@@ -249,32 +235,20 @@ class ImageSession:
             largest, label = mean[0].max(0)
             labels[where], confidence[where] = label, largest.clamp(max=1)
             if self._score is not None:
-                # (M, n, C) in shape, class-major in memory; the mean serves every score that needs no more
+                # (M, n, C) in shape, but class-major in memory
                 given = (members if self.acquisition.members else mean).transpose(1, 2)
                 scores[where] = self._score(given, *(() if noise is None else (noise[where],)))
         return labels, confidence, scores
 
-    def overwrite(self, labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """The pseudo-label map: predicted labels `(H, W)` with the oracle's answers in their place.
-
-        Void answers become IGNORE; pixels answered UNSURE keep the prediction.
-        """
-        result = labels.copy()
-        told = [(p, a) for p, a in zip(self.pixels, self.answers, strict=True) if a != UNSURE]
-        if told:
-            pixels, answers = np.array(told).T
-            result.ravel()[pixels] = answers
-        return result
-
     def remember(self) -> None:
-        """Keep the networks as they are, just trained, for `undo`."""
-        self._fitted = self.asked
+        """Record a fit in the log, and keep a copy of the networks for `undo`."""
+        self.log.fits.append(self.log.asked)
         if self._history.maxlen:
-            self._history.append((self.asked, self.learner.copy()))
+            self._history.append((self.log.asked, self.learner.copy()))
 
     @property
     def selection_name(self) -> str:
-        """How this session selects, for tables."""
+        """How this session selects pixels, as written in tables."""
         if self.acquisition.privileged:
             return "top, each clear of the mistakes before"
         if self.acquisition.spread is not None:
@@ -284,10 +258,9 @@ class ImageSession:
         return f"top, {self._radius():g} px apart"
 
     def _radius(self) -> float | NDArray[np.float32]:
-        """What each pick keeps clear of later ones; spacing would make random choice less than random."""
+        """The distance that later picks of a round keep from each pick. `random` has no spacing."""
         if self.acquisition.privileged:
-            assert self.scores is not None
-            return self.scores  # its depth: each mistake is asked once a round
+            return 0 if self.scores is None else self.scores  # the depth, so each mistake is asked once per round
         return 0 if self.acquisition.name == "random" else self.selection.spacing
 
     def _fresh_learner(self) -> Learner:
@@ -296,35 +269,35 @@ class ImageSession:
         return Learner({name: value.to(self.device) for name, value in parameters.items()})
 
     def kept_in_training(self) -> Iterator[torch.Tensor]:
-        """For each step of the next fit `(M, width, n)`: what dropout leaves of what the last layer reads."""
-        draw = torch.Generator().manual_seed(seed_for(self.seed, "dropout", self.asked))
+        """For each step of the next fit, the dropout factors of the last layer's input, `(M, width, n)`."""
+        draw = torch.Generator().manual_seed(seed_for(self.seed, "dropout", self.log.asked))
         while True:
-            yield self._kept(draw, self.members, self.network.width, self.revealed)
+            yield self._kept(draw, self.members, self.network.width, self.log.revealed)
 
     def _kept(self, draw: torch.Generator, *shape: int) -> torch.Tensor:
-        """Dropout: 0 for what is dropped, and for the rest what keeps the mean."""
+        """Dropout factors: 0, or 1 / (1 − dropout), which keeps the mean."""
         kept = torch.rand(shape, generator=draw) >= self.dropout
         return (kept / (1 - self.dropout)).to(self.device, non_blocking=True)
 
     def _noise(self, pixels: int) -> torch.Tensor:
-        """`(N,)` uniform, by seed, round and pixel."""
-        draw = torch.Generator().manual_seed(seed_for(self.seed, "noise", self.asked))
+        """`(N,)` uniform noise, determined by seed, round and pixel."""
+        draw = torch.Generator().manual_seed(seed_for(self.seed, "noise", self.log.asked))
         return torch.rand(pixels, generator=draw).to(self.device)
 
 
 def fit(sessions: Sequence[ImageSession]) -> None:
-    """Train these sessions' networks in place, in stacks of sessions whose networks have the same shapes.
+    """Train the networks of these sessions in place. Sessions with networks of the same shapes form a stack.
 
-    A session without a revealed pixel is left as it is. On a CPU a session's new parameters do not depend on
-    which others are in the list, nor on their order.
+    A session without a revealed pixel is not changed. On a CPU a session's new parameters do not depend on the
+    other sessions in the list or on their order.
     """
     stacks: dict[object, list[ImageSession]] = {}
     for index, session in enumerate(sessions):
-        if session.revealed:
+        if session.log.revealed:
             network, learner = session.network, session.learner
             shapes = tuple(value.shape for value in learner.parameters.values())
-            alike = (padded(session.revealed), learner.step > 0, session.dropout) if network.stacks else index
-            stacks.setdefault((network.name, shapes, session.device, alike), []).append(session)
+            group = (padded(session.log.revealed), learner.step > 0, session.dropout) if network.stacks else index
+            stacks.setdefault((network.name, shapes, session.device, group), []).append(session)
     for stack in stacks.values():
         network = stack[0].network
         steps = network.steps if stack[0].learner.step else network.first_steps

@@ -1,0 +1,34 @@
+"""python -m lowpix: the commands, and `lowpix COMMAND …` to run one."""
+
+import runpy
+import sys
+
+COMMANDS = {
+    "image_study": "how few labelled pixels does each image need?",
+    "dataset_study": "does a network trained on pseudo-labels reach one trained on full annotation?",
+    "order_study": "does the order in which pixels were revealed matter?",
+    "compare": "which setting of an image study needs fewer pixels? In pairs, with intervals",
+    "predict": "label photographs with a network that a data-set study has trained",
+    "doctor": "what is wrong with a data set, all at once?",
+}
+
+
+def main() -> None:
+    """Run the command that is named first, or list them all."""
+    name = sys.argv[1].replace("-", "_") if len(sys.argv) > 1 else ""
+    if name in COMMANDS:
+        del sys.argv[1]
+        runpy.run_module(f"lowpix.{name}", run_name="__main__", alter_sys=True)
+        return
+    width = max(map(len, COMMANDS))
+    lines = [f"  {command:<{width}}  {about}" for command, about in COMMANDS.items()]
+    usage = "\n".join(["usage: lowpix COMMAND [--help] …", "", *lines])
+    if name in ("", "__help", "_h"):
+        print(usage)
+        return
+    print(f"error: {sys.argv[1]}: no such command\n{usage}", file=sys.stderr)
+    sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

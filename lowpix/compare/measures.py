@@ -1,0 +1,101 @@
+"""What is compared: one number per run, taken from its rounds, and what is said of it over images."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lowpix.errors import InputError
+from lowpix.study.tables import KEY, pixels_to
+
+
+class Measure(NamedTuple):
+    """One number per run: what is compared."""
+
+    quantity: str
+    target: float  # nan but for pixels
+    budget: int
+    runs: pd.DataFrame  # KEY, value, and for pixels censored
+
+    def of(self, setting: str) -> pd.DataFrame:
+        """The runs of one setting."""
+        return self.runs[self.runs["setting"] == setting]
+
+    def per_image(self) -> pd.DataFrame:
+        """Mean over seeds: a row per image and a column per setting."""
+        return self.runs.groupby(["image", "setting"])["value"].mean().unstack()
+
+
+def span(curves: pd.DataFrame) -> tuple[int, int]:
+    """The revealed pixels from which, and up to which, every run has an accuracy.
+
+    Raises InputError if there are none between them.
+    """
+    by_run = curves.groupby(KEY)["revealed"]
+    start, end = int(by_run.min().max()), int(by_run.max().min())
+    if end <= start:
+        run = by_run.max().reset_index().sort_values("revealed", kind="stable").iloc[0]
+        raise InputError(
+            f"{run['setting']}, image {run['image']}, seed {run['seed']}: ends at {end} revealed pixels, and "
+            f"another run begins at {start}: nothing lies between to be compared"
+        )
+    return start, end
+
+
+def measures(curves: pd.DataFrame, targets: Sequence[float], budgets: Sequence[int]) -> list[Measure]:
+    """Take every number that is compared from the rounds of all runs, one per run.
+
+    With [start, end] of `span`: *pixels* to a target, censored at the end (a run that is not there by then
+    counts with the end: the mean over images is a restricted mean); *area* under the accuracy as a step
+    function of revealed pixels (a run keeps its accuracy until its next round) from start to end, divided by
+    end − start: a mean accuracy, 0 to 1; *accuracy* and *miou* at a budget: at the last round that had
+    revealed no more; *seconds* at the last round.
+    """
+    start, end = span(curves)
+    rounds = curves.sort_values([*KEY, "round"], ignore_index=True)
+    found: list[Measure] = []
+    for target in targets:
+        reached = pixels_to(rounds, target)
+        pixels = reached["pixels"].astype("float64")
+        runs = reached[KEY].assign(value=pixels.fillna(end).clip(upper=end), censored=~(pixels <= end))
+        found.append(Measure("pixels", target, end, runs))
+    by_run = rounds.groupby(KEY)
+    until = by_run["revealed"].shift(-1).fillna(end).clip(start, end)
+    width = until - rounds["revealed"].clip(start, end)
+    area = rounds[KEY].assign(value=rounds["accuracy"] * width / (end - start)).groupby(KEY).sum()
+    found.append(Measure("area", math.nan, end, area.reset_index()))
+    for budget in budgets:
+        at = rounds[rounds["revealed"] <= budget].groupby(KEY).last()
+        for quantity in ("accuracy", "miou"):
+            found.append(Measure(quantity, math.nan, budget, at[quantity].rename("value").reset_index()))
+    found.append(Measure("seconds", math.nan, end, by_run["seconds"].last().rename("value").reset_index()))
+    return found
+
+
+def median_pixels(runs: pd.DataFrame) -> tuple[float, bool]:
+    """Median over images of the median over an image's seeds, and whether it is only a lower bound."""
+    known = runs.assign(known=runs["value"].where(~runs["censored"], math.inf))
+    images = known.groupby("image")[["known", "value"]].median().median()
+    bound = bool(images["known"] == math.inf)
+    return float(images["value" if bound else "known"]), bound
+
+
+def wins(own: pd.Series, baseline: pd.Series, schedule: NDArray[np.int32]) -> dict[str, object]:
+    """Count images on which a setting takes fewer, as many and more pixels than the baseline.
+
+    No more than the round apart that the schedule has at the fewer of both is as many; so are two censored
+    images, which both count with the budget.
+    """
+    from scipy.stats import binomtest  # only here: a study would wait for it at its start
+
+    lower = np.minimum(own, baseline)
+    at = np.searchsorted(schedule, lower, side="right") - 1
+    step = np.diff(schedule)[np.clip(at, 0, len(schedule) - 2)]
+    difference = own - baseline
+    apart = difference.abs() > step + 1e-9  # means over seeds are rounded
+    wins, losses = int((apart & (difference < 0)).sum()), int((apart & (difference > 0)).sum())
+    p = binomtest(wins, wins + losses).pvalue if wins + losses else math.nan
+    return {"wins": wins, "ties": len(own) - wins - losses, "losses": losses, "p": p}

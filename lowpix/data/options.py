@@ -1,0 +1,82 @@
+"""The options that name a data set. Every command that reads one inherits them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from lowpix.data import Dataset, open_dataset
+from lowpix.errors import InputError
+from lowpix.options import at_least, between
+
+GENERATED = ("scene_size", "scene_count", "scene_classes", "seed")
+"""Options that determine the generated scenes."""
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """Which images."""
+
+    dataset: Literal["scenes", "camvid", "folder"] = "scenes"
+    """scenes: generated, needs no download; camvid: downloaded on first use; folder: your own images."""
+    data_root: Path | None = None
+    """Folder of the data set or its parent; if not given, LOWPIX_DATA, ./data and your cache are searched."""
+    split: str | None = None
+    """Split of the data set; if not given, train, or all for a folder without splits."""
+    limit: Annotated[int | None, at_least(1)] = None
+    """Number of images, spread evenly over the list; if not given, all."""
+    scene_size: tuple[int, int] = (120, 160)
+    """Height and width of generated scenes, pixels."""
+    scene_count: Annotated[int, at_least(1)] = 8
+    """Number of scenes in each generated split."""
+    scene_classes: Annotated[int, between(2, 50)] = 6
+    """Number of classes in generated scenes."""
+
+
+def open_data(options: DataOptions, split: str | None = None, seed: int = 0) -> Dataset:
+    """The data set that the options name; `split`, if given, replaces theirs. `seed` is for generated scenes.
+
+    Raises:
+        InputError: unknown name or split, no files, or an option out of range.
+    """
+    return open_dataset(
+        options.dataset,
+        options.data_root,
+        split or options.split,
+        scene_size=options.scene_size,
+        scene_count=options.scene_count,
+        scene_classes=options.scene_classes,
+        seed=seed,
+    )
+
+
+def reopen(settings: Mapping[str, Any], data_root: Path | None = None) -> Dataset:
+    """The data set that a study's settings name.
+
+    Raises:
+        InputError: the settings name no data set, or it cannot be opened.
+    """
+    generated = {name: settings[name] for name in GENERATED if name in settings}
+    if "scene_size" in generated:
+        generated["scene_size"] = tuple(generated["scene_size"])
+    if "dataset" not in settings:
+        raise InputError("its settings name no data set")
+    split = settings.get("split")
+    # all is the name of the only split of a folder without splits
+    return open_dataset(settings["dataset"], data_root, None if split == "all" else split, **generated)
+
+
+def difference(settings: Mapping[str, Any], others: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
+    """The first option for which two studies use different images, with both values; None if there is none.
+
+    The number of generated scenes is not compared: with a larger number the first scenes stay the same.
+    """
+    for name in ("dataset", "split", *(option for option in GENERATED if option != "scene_count")):
+        if name in GENERATED and settings.get("dataset") != "scenes":
+            continue
+        one, other = (
+            list(value) if isinstance(value := of.get(name), tuple) else value for of in (settings, others)
+        )
+        if one != other:
+            return name, one, other
+    return None

@@ -1,0 +1,2 @@
+from .options import Options as Options
+from .study import dataset_study as dataset_study

@@ -1,0 +1,145 @@
+"""Pictures of a data-set study: what the networks make of a few test images, and how they learned."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import cycle
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+from numpy.typing import NDArray
+
+from lowpix.data import IGNORE, Dataset, spread
+from lowpix.dataset_study.tables import DatasetTables, prediction_name
+from lowpix.metrics import accuracy, confusion
+from lowpix.study.label_maps import read_label_map
+from lowpix.study.plots import COLOURS, Panel, overview_picture, plain_axes, save_figure
+
+EXAMPLES = 4
+"""Images in the overview."""
+KIND_COLOURS = {
+    "full": COLOURS[6],
+    "pseudo": COLOURS[0],
+    "pseudo_stratified": COLOURS[4],
+    "sparse": COLOURS[1],
+    "sparse_random": COLOURS[5],
+    "few_full": COLOURS[2],
+    "full_degraded_flips": "#999999",
+    "full_degraded_borders": "#555555",
+    "pseudo_walker": COLOURS[3],
+}
+BUDGET_DASHES = ("-", "--", ":", "-.")  # of the lines of one kind, the smallest budget first
+
+
+def write_dataset_pictures(folder: Path, tables: DatasetTables, test: Dataset, names: Sequence[str]) -> None:
+    """Write `history.png`, `costs.png`, and `overview.png` of a few test images: truth, full, pseudo."""
+    if not len(tables.summary):
+        return
+    history_picture(folder / "history.png", tables.history)
+    costs_picture(folder / "costs.png", tables.summary)
+    summary = tables.summary.sort_values("pixels_per_image", kind="stable")
+    settings = list(dict.fromkeys(summary["setting"]))
+    pseudo = list(summary["setting"][summary["kind"] == "pseudo"])
+    shown = [*(["full"] if "full" in settings else []), *pseudo[-1:]] or settings[:1]
+    seed = int(summary["seed"].min())
+    rows = []
+    for name in spread(names, EXAMPLES):
+        files = {setting: folder / prediction_name(setting, seed, name) for setting in shown}
+        maps = {setting: read_label_map(file) for setting, file in files.items() if file.exists()}
+        truth = test.labels(name)
+        if len(maps) == len(shown) and truth is not None:
+            rows.append([Panel(name, image=test.image(name)), Panel("truth", labels=truth), *_panels(maps, truth)])
+    if rows:
+        overview_picture(folder / "overview.png", rows, test.classes, test.palette)
+
+
+def _panels(maps: Mapping[str, NDArray[np.uint8]], truth: NDArray[np.uint8]) -> Iterator[Panel]:
+    """A prediction each, and how much of it is right."""
+    for setting, labels in maps.items():
+        right = accuracy(confusion(truth, labels, IGNORE - 1))
+        yield Panel(f"{setting}: {100 * right:.1f} % right", labels=labels)
+
+
+def costs_picture(path: Path, summary: pd.DataFrame) -> None:
+    """Save test mIoU against annotated fraction and hours of annotation, from rows of `summary.csv`."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    fraction, hours = figure.subplots(1, 2, sharey=True)
+    draw_costs(fraction, summary, "annotated_fraction")
+    draw_costs(hours, summary, "hours")
+    fraction.set(ylabel="test mIoU", xlabel="annotated share of the training pixels")
+    hours.set(xlabel="hours of annotation")
+    fraction.legend(fontsize=9, frameon=False)
+    save_figure(figure, path)
+
+
+def draw_costs(axes: Axes, summary: pd.DataFrame, cost: str) -> None:
+    """Draw test mIoU against a column of `summary.csv`: a line per kind of labels, with the range of the seeds."""
+    for kind in sorted(set(summary["kind"]), key=[*KIND_COLOURS, *summary["kind"]].index):
+        runs, colour = summary[summary["kind"] == kind].groupby("setting"), _colour(kind)
+        points = runs["miou"].agg(["mean", "min", "max"]).assign(cost=runs[cost].mean()).sort_values("cost")
+        below, above = points["mean"] - points["min"], points["max"] - points["mean"]
+        ends = (below.clip(lower=0), above.clip(lower=0))  # a mean of equal values may miss them by its last bit
+        axes.errorbar(points["cost"], points["mean"], ends, fmt="o-", color=colour, markersize=4, label=kind)
+        if kind == "full":
+            axes.axhline(points["mean"].iloc[0], color=colour, linestyle=":", linewidth=1)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 3)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axes.xaxis.set_minor_locator(NullLocator())
+    plain_axes(axes)
+
+
+def draw_classes(axes: Axes, summary: pd.DataFrame, settings: Sequence[str]) -> None:
+    """Draw the IoU of each class on the test split, mean over seeds, as bars of these settings side by side."""
+    columns = [name for name in summary.columns if name.startswith("iou_")]
+    means = summary.groupby("setting")[columns].mean()
+    width = 0.8 / len(settings)
+    for index, setting in enumerate(settings):
+        places = np.arange(len(columns)) + (index - (len(settings) - 1) / 2) * width
+        axes.bar(places, means.loc[setting], width, color=_colour(_kind(setting)), label=setting)
+    axes.set_xticks(range(len(columns)), [name.removeprefix("iou_") for name in columns], rotation=30, ha="right")
+    axes.set_ylabel("IoU on the test split")
+    plain_axes(axes)
+
+
+def history_picture(path: Path, history: pd.DataFrame) -> None:
+    """Save loss and mIoU against epochs, from rows of `history.csv`: a colour per setting, a line per seed.
+
+    The mIoU is that of the training batches against the labels that the network is trained on, so settings
+    cannot be compared by it; dots are mIoU on validation maps, where these were looked at.
+    """
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    loss, score = figure.subplots(1, 2)
+    draw_history(loss, history, "loss")
+    draw_history(score, history, "train_miou")
+    loss.set(yscale="log", ylabel="training loss")
+    score.set(ylabel="mIoU on the setting's own training labels", ylim=(0, 1))
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside right center", fontsize=9, frameon=False)
+    save_figure(figure, path)
+
+
+def draw_history(axes: Axes, history: pd.DataFrame, column: str) -> None:
+    """Draw a column of `history.csv` against epochs."""
+    dashes: dict[str, Iterator[str]] = {}
+    by_budget = sorted(set(history["setting"]), key=lambda name: (_kind(name), len(name), name))
+    for setting in by_budget:
+        runs, colour = history[history["setting"] == setting], _colour(_kind(setting))
+        style = next(dashes.setdefault(colour, cycle(BUDGET_DASHES)))
+        for number, (_, run) in enumerate(runs.groupby("seed")):
+            label = setting if number == 0 else None
+            axes.plot(run["epoch"], run[column], style, color=colour, linewidth=1.2, label=label)
+            if column == "train_miou":
+                axes.plot(run["epoch"], run["validation_miou"], "o", color=colour, markersize=3)
+    axes.set_xlabel("epoch")
+    plain_axes(axes)
+
+
+def _colour(kind: str) -> str:
+    return KIND_COLOURS.get(kind, "#bbbbbb")
+
+
+def _kind(setting: str) -> str:
+    """What a setting's name says of its labels; its budget follows a hyphen."""
+    return setting.partition("-")[0]

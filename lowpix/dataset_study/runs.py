@@ -1,0 +1,223 @@
+"""One run of a data-set study: train on the labels of a setting, judge on the test split, keep what came of it."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+
+from lowpix.data import Dataset
+from lowpix.dataset_study.labels import SETTINGS, Annotation, Material, Survey, survey
+from lowpix.dataset_study.splits import Splits
+from lowpix.dataset_study.tables import DatasetTables, TrainedRun, model_name, prediction_name, state_name
+from lowpix.metrics import accuracy, iou, miou
+from lowpix.seeds import seed_for
+from lowpix.segmenter.augment import Augmentation
+from lowpix.segmenter.batches import Batches
+from lowpix.segmenter.evaluation import dataset_miou, label_images
+from lowpix.segmenter.model import Model, Segmenter, build, model_file
+from lowpix.segmenter.training import FORMAT, Recipe, class_weights, train
+from lowpix.study.folder import Study
+from lowpix.study.label_maps import label_map_png
+from lowpix.study.work import work
+
+LOADERS = 12  # threads that prepare batches for a GPU, at most
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What annotation takes."""
+
+    seconds_per_click: float
+    minutes_per_map: float
+
+    def hours(self, clicks: int, maps: int) -> float:
+        """Of so many clicks and full label maps."""
+        return clicks * self.seconds_per_click / 3600 + maps * self.minutes_per_map / 60
+
+    def maps_for(self, clicks: int) -> int:
+        """How many full label maps take no longer than so many clicks."""
+        return int(clicks * self.seconds_per_click / (60 * self.minutes_per_map))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run that is to be done."""
+
+    setting: str
+    """Its name in tables and files."""
+    kind: str
+    """One of SETTINGS."""
+    budget: int | None
+    """Pixels asked of an image, for settings that draw on the image study."""
+    seed: int
+    repeat: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all runs of a study share."""
+
+    network: str
+    width: int
+    from_scratch: bool
+    recipe: Recipe
+    augmentation: Augmentation
+    batch: int
+    class_weights: bool
+    costs: Costs
+    splits: Splits
+    """Where there are validation maps, they choose the checkpoint, and are charged."""
+
+
+Trained = tuple[TrainedRun, dict[str, bytes]]
+"""A run that has ended, with its model and the labels of the test images by name within the study's folder."""
+
+
+@dataclass(frozen=True)
+class Training:
+    """From a job to its run, or on with it: every epoch its state is kept in the study's folder.
+
+    Runs of one seed share initial weights, windows and order.
+    """
+
+    plan: Plan
+    materials: dict[Job, Material]
+    folder: Path
+    device: torch.device
+
+    def __call__(self, job: Job) -> Iterator[Trained]:
+        material, plan, device = self.materials[job], self.plan, self.device
+        dataset, scale, state = material.dataset, plan.augmentation.scale, self.state(job)
+        seed = seed_for(job.seed, dataset.name, "data-set network")
+        annotation = SETTINGS[job.kind](material)
+        seen = survey(annotation, material)
+        network = build(
+            plan.network, len(dataset.classes), plan.width, plan.from_scratch, seed_for(seed, "initial weights")
+        )
+        history = train(
+            network,
+            Batches(dataset, annotation, plan.augmentation, plan.batch, seed),
+            plan.recipe,
+            seed,
+            device,
+            state,
+            class_weights=class_weights(seen.pixels) if plan.class_weights else None,
+            validate=_validator(plan.splits.validation, scale, device),
+            loaders=min(LOADERS, os.cpu_count() or 1) if device.type == "cuda" else 0,
+        )
+        total = np.zeros((len(dataset.classes), len(dataset.classes) + 1), np.int64)
+        cells: list[tuple[str, int, int, int]] = []
+        files: dict[str, bytes] = {}
+        for name, labels, counts in label_images(network, plan.splits.test, plan.splits.test_names, scale, device):
+            assert counts is not None, "checked before the study"
+            total += counts
+            pairs = zip(*np.nonzero(counts), strict=True)
+            cells += [(name, int(true), int(found), int(counts[true, found])) for true, found in pairs]
+            files[prediction_name(job.setting, job.seed, name)] = label_map_png(labels, dataset.palette)
+        row = _row(job, material, plan, annotation, seen, total) | {"seconds": history[-1]["seconds"]}
+        row |= {
+            f"iou_{name}": None if np.isnan(value) else float(value)
+            for name, value in zip(dataset.classes, iou(total), strict=True)
+        }
+        about = {"dataset": dataset.name, "setting": job.setting, "seed": str(job.seed)}
+        model = Model(network, dataset.classes, dataset.palette, scale, plan.splits.median_size(1))
+        files[model_name(job.setting, job.seed)] = model_file(model, about)
+        yield TrainedRun(row, history, cells), files
+
+    def state(self, job: Job) -> Path:
+        """Where a run that is under way keeps what it needs to go on."""
+        return self.folder / state_name(job.setting, job.seed)
+
+
+def run_jobs(
+    jobs: Sequence[Job],
+    training: Training,
+    study: Study[TrainedRun, DatasetTables],
+    processes: int,
+) -> None:
+    """Do these runs, each saved as it ends, with a bar that counts epochs."""
+    epochs = training.plan.recipe.epochs
+    print(f"{training.plan.splits.train.name}: {len(jobs)} networks to train, {epochs} epochs each", flush=True)
+
+    def done() -> float:
+        finished = study.finished()
+        return sum(
+            epochs if (job.setting, job.seed) in finished else finished_epochs(training.state(job)) for job in jobs
+        )
+
+    def tell(run: TrainedRun) -> str:
+        return f"{run.row['setting']} {run.row['seed']}: mIoU {run.row['miou']:.3f}"
+
+    if jobs:
+        save, total = _Save(study), len(jobs) * epochs
+        for _ in work(training, jobs, save, processes, total=total, unit="epoch", done=done, tell=tell):
+            pass
+
+
+@dataclass(frozen=True)
+class _Save:
+    study: Study[TrainedRun, DatasetTables]
+
+    def __call__(self, trained: Trained) -> TrainedRun:
+        run = self.study.save(*trained)
+        (self.study.folder / state_name(run.row["setting"], run.row["seed"])).unlink(missing_ok=True)
+        return run
+
+
+def finished_epochs(state: Path) -> int:
+    """Epochs that a run under way has finished, by its state; 0 where there is none."""
+    try:
+        with safe_open(state, "pt") as file:
+            return int(json.loads((file.metadata() or {})[FORMAT])["epoch"])
+    except (OSError, SafetensorError, KeyError):  # not begun, or finished just now
+        return 0
+
+
+def _validator(
+    validation: Dataset | None, scale: float, device: torch.device
+) -> Callable[[Segmenter], float] | None:
+    if validation is None:
+        return None
+    return lambda network: dataset_miou(network, validation, validation.images, scale, device)
+
+
+def _row(
+    job: Job,
+    material: Material,
+    plan: Plan,
+    annotation: Annotation,
+    seen: Survey,
+    total: NDArray[np.int64],
+) -> dict[str, Any]:
+    """Of the summary, without seconds and the IoU of classes."""
+    source = material.stratified if job.kind == "pseudo_stratified" else material.chosen
+    validation = plan.splits.validation
+    maps = annotation.maps + (len(validation.images) if validation is not None else 0)
+    annotated = (seen.size if annotation.maps else annotation.pixels) + plan.splits.validation_pixels
+    return {
+        "dataset": material.dataset.name,
+        "setting": job.setting,
+        "seed": job.seed,
+        "kind": job.kind,
+        "budget": job.budget,
+        "network": plan.network,
+        "privileged": job.kind.startswith("full_degraded") or (source is not None and source.privileged),
+        "label_seed": source.seed if source else None,
+        "images": len(annotation.images),
+        "pixels_per_image": annotated / len(material.names),
+        "annotated_fraction": annotated / plan.splits.pixels,
+        "clicks": annotation.clicks,
+        "maps": maps,
+        "hours": plan.costs.hours(annotation.clicks, maps),
+        "accuracy": accuracy(total),
+        "miou": miou(total),
+        "label_accuracy": seen.accuracy,
+        "label_miou": seen.miou,
+    }

@@ -1,0 +1,138 @@
+"""A data-set study from its options to its tables and pictures."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from lowpix.data.options import open_data
+from lowpix.dataset_study.labelling import EVEN, budgets_of, label_seed, labelled
+from lowpix.dataset_study.labels import Material
+from lowpix.dataset_study.options import Options
+from lowpix.dataset_study.pictures import write_dataset_pictures
+from lowpix.dataset_study.runs import Costs, Job, Plan, Training, run_jobs
+from lowpix.dataset_study.splits import Splits, open_splits
+from lowpix.dataset_study.tables import DATASETS, DatasetTables, TrainedRun
+from lowpix.networks.device import find_device
+from lowpix.segmenter.augment import Augmentation
+from lowpix.segmenter.model import build
+from lowpix.segmenter.training import Recipe
+from lowpix.study.folder import Study, open_study
+from lowpix.study.options import settings_of
+from lowpix.study.settings import keep_section
+from lowpix.study.source import Source
+
+
+def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
+    """Run a data-set study, or go on with the one in its folder; its tables and pictures are written.
+
+    Raises:
+        InputError: an option out of range, faulty data, labels that are not to be had, or a folder that holds
+            another study.
+    """
+    options.check()
+    device = find_device(options.device)
+    splits = open_splits(
+        partial(open_data, options, seed=options.seed),
+        options.split,
+        options.test_split,
+        options.validation_split if options.select == "validation" else None,
+        options.limit,
+        options.test_limit,
+    )
+    dataset = splits.train
+    build(options.network, len(dataset.classes), options.width, options.from_scratch, 0)  # or say why not, now
+
+    out = options.out or Path("results") / f"{dataset.name}_dataset"
+    crop = options.crop or splits.median_size(options.scale)
+    folder = options.image_study or out / "image_study"
+    budgets = budgets_of(options, folder, dataset)
+    resolved = settings_of(options, dataset) | {
+        "settings": options.kinds(),
+        "budgets": budgets,
+        "crop": crop,
+        "learning_rate": options.resolved_learning_rate(),
+        "image_study": options.image_study and str(folder),
+    }
+    study = open_study(out, DATASETS, resolved, fresh=options.fresh, device=str(device))
+    finished = study.finished()
+    jobs = [job for job in _jobs(options, budgets) if (job.setting, job.seed) not in finished]
+    pictures = partial(write_dataset_pictures, out, test=splits.test, names=splits.test_names)
+    with study.at_work(str(device), pictures):
+        materials = _materials(options, splits, folder, jobs, out)
+        run_jobs(jobs, Training(_plan(options, splits, crop), materials, out, device), study, options.jobs)
+    return study
+
+
+def _jobs(options: Options, budgets: Sequence[int]) -> list[Job]:
+    """Every run: the settings of one seed after another, so that pairs are there early."""
+    return [
+        Job(kind if budget is None else f"{kind}-{budget}", kind, budget, options.seed + repeat, repeat)
+        for repeat in range(options.repeats)
+        for kind in options.kinds()
+        for budget in ((None,) if kind == "full" else budgets)
+    ]
+
+
+def _plan(options: Options, splits: Splits, crop: tuple[int, int]) -> Plan:
+    """What all runs share."""
+    return Plan(
+        network=options.network,
+        width=options.width,
+        from_scratch=options.from_scratch,
+        recipe=Recipe(
+            options.epochs,
+            -(-len(splits.names) // options.batch),
+            options.resolved_learning_rate(),
+            options.weight_decay,
+            max(1, options.epochs // 10) if options.select == "validation" else 0,
+        ),
+        augmentation=Augmentation(crop, options.scale, options.zoom, options.flip, options.colour),
+        batch=options.batch,
+        class_weights=options.class_weights,
+        costs=Costs(options.seconds_per_click, options.minutes_per_map),
+        splits=splits,
+    )
+
+
+def _materials(
+    options: Options, splits: Splits, folder: Path, jobs: Sequence[Job], out: Path
+) -> dict[Job, Material]:
+    """What each run draws on; the image study is run for what it lacks."""
+    costs = Costs(options.seconds_per_click, options.minutes_per_map)
+    plain = Material(
+        splits.train,
+        splits.names,
+        0,
+        maps_for=costs.maps_for,
+        cache=out / "walker",
+        least_confidence=options.min_confidence,
+        weigh=options.weigh_by_confidence,
+    )
+    materials = {job: replace(plain, seed=job.seed) for job in jobs}
+    clicked = {job: job.budget for job in jobs if job.budget is not None}
+    if not clicked:
+        return materials
+    evenly = [EVEN] if any(job.kind == "pseudo_stratified" for job in clicked) else []
+    acquisitions = tuple(dict.fromkeys([options.acquisition, *evenly]))
+    budgets, repeats = sorted(set(clicked.values())), {job.repeat for job in clicked}
+    _keep_source(out, folder)  # before anything is done for labels of another study
+    source, found = labelled(options, folder, splits.train, splits.names, acquisitions, repeats, budgets)
+    _keep_source(out, folder)
+    for job, budget in clicked.items():
+        seed = label_seed(options, source, job.repeat)
+        materials[job] = replace(
+            materials[job],
+            chosen=found.get((options.acquisition, budget, seed)),
+            stratified=found.get((EVEN, budget, seed)),
+            ask_void=source.settings["ask_void"],
+            noise=source.settings["oracle_noise"],
+            refusal=source.settings["oracle_refusal"],
+        )
+    return materials
+
+
+def _keep_source(out: Path, folder: Path) -> None:
+    """Write down what the image study in `folder` is; InputError where finished runs learned from another."""
+    if (folder / "study.toml").exists():
+        keep_section(out / "study.toml", "image_study", Source(folder).fixed)

@@ -1,0 +1,126 @@
+"""The reveal loop: ask, tell, fit, predict, measure, until the target or the budget."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowpix.metrics import accuracy, confusion, miou
+from lowpix.reveal.oracle import Oracle
+from lowpix.reveal.schedule import Schedule
+from lowpix.reveal.session import ImageSession, Prediction, fit
+
+
+@dataclass(eq=False)
+class Case:
+    """One image to be revealed: its session, who answers, what is right, and what came of it."""
+
+    setting: str
+    """Name of the setting."""
+    unit: tuple[str, int]
+    """Image and seed."""
+    session: ImageSession
+    oracle: Oracle
+    truth: NDArray[np.uint8] | None
+    """`(H, W)`; None where nobody knows: then nothing is measured."""
+    keep_at: tuple[int, ...] = ()
+    """Numbers of pixels at which pseudo-labels and confidence are kept."""
+    preparation: float = 0
+    """Seconds that it took to make the session."""
+    seconds: float = field(init=False)
+    """Spent so far, preparation included; in a stack, the wall time divided by the sessions in it."""
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    """A row per round, with the columns of `lowpix.study.image_runs.Run.rounds` but for the pixels: see `told`."""
+    prediction: Prediction | None = None
+    """Of the last round."""
+    kept: dict[int, Prediction] = field(default_factory=dict)
+    """Of the last round that had asked no more than each of `keep_at`, revealed pixels as they were told."""
+
+    def __post_init__(self) -> None:
+        self.seconds = self.preparation
+
+    def ask(self, count: int) -> None:
+        """Open a round: ask the oracle and tell the session."""
+        question = self.session.ask(count)
+        self.session.tell(question, self.oracle(question))
+        self.rounds.append({"round": len(self.rounds)})
+
+    def measure(self) -> None:
+        """Close a round: predict, and compare with the truth, if there is one."""
+        session, log = self.session, self.session.log
+        self.prediction = session.predict()
+        pseudo_labels = log.overwrite(self.prediction.labels)
+        kept = Prediction(pseudo_labels, self.prediction.confidence)
+        self.kept |= {budget: kept for budget in self.keep_at if log.asked <= budget}
+        self.rounds[-1] |= {
+            "asked": log.asked,
+            "revealed": log.revealed,
+            "fraction": log.revealed / pseudo_labels.size,
+            **self._scores(self.prediction.labels, pseudo_labels),
+        }
+
+    def _scores(self, predicted: NDArray[np.uint8], pseudo_labels: NDArray[np.uint8]) -> dict[str, float]:
+        if self.truth is None:
+            return dict.fromkeys(("accuracy", "accuracy_unrevealed", "miou"), math.nan)
+        # one pass over the image; what was asked is few pixels, so that it is taken out and put back
+        classes, asked = self.session.classes, tuple(self.session.log.pixels.T)
+        all_but_asked = confusion(self.truth, predicted, classes) - confusion(
+            self.truth[asked], predicted[asked], classes
+        )
+        whole = all_but_asked + confusion(self.truth[asked], pseudo_labels[asked], classes)
+        return {
+            "accuracy": accuracy(whole),
+            "accuracy_unrevealed": accuracy(all_but_asked),
+            "miou": miou(whole),
+        }
+
+    def told(self) -> list[dict[str, NDArray[Any]]]:
+        """Of each round, the pixels that it asked: `rows`, `columns` and `labels`, their answers."""
+        log, ends = self.session.log, [row["asked"] for row in self.rounds]
+        starts = [0, *ends[:-1]]
+        return [
+            {"rows": rows, "columns": columns, "labels": log.answers[start:end]}
+            for start, end in zip(starts, ends, strict=True)
+            for rows, columns in [log.pixels[start:end].T]
+        ]
+
+
+def reveal(cases: Iterator[Case], schedule: Schedule, target: float, stop: str, stack: int = 1) -> Iterator[Case]:
+    """Run cases to their end, `stack` of them at once; each is given back as it ends, and the next one enters.
+
+    Args:
+        cases: read as room comes free, so that a lazy iterator holds no more than `stack` in memory.
+        schedule: pixels per round and the budget.
+        target: accuracy, 0 to 1.
+        stop: `"target"` ends a case that reaches the target; `"budget"` goes on to the budget all the same.
+        stack: sessions trained together.
+    """
+    active: list[Case] = []
+    while True:
+        while len(active) < stack and (case := next(cases, None)):
+            active.append(case)
+        if not active:
+            return
+        start = perf_counter()
+        for case in active:
+            case.ask(schedule.next(case.session.log.asked))
+        fit([case.session for case in active])
+        for case in active:
+            case.measure()
+        share = (perf_counter() - start) / len(active)
+        for case in active:
+            case.seconds += share
+            case.rounds[-1]["seconds"] = case.seconds
+        ended = [case for case in active if _ends(case, schedule, target, stop)]
+        active = [case for case in active if case not in ended]
+        yield from ended
+
+
+def _ends(case: Case, schedule: Schedule, target: float, stop: str) -> bool:
+    if stop == "target" and case.rounds[-1]["accuracy"] >= target:
+        return True
+    return not schedule.next(case.session.log.asked) or not case.session.log.candidates().any()

@@ -1,0 +1,104 @@
+"""The runs of an image study: every image, seed and setting, in stacks, each saved as it ends."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from lowpix.data import Dataset
+from lowpix.image_study.loop import Case, reveal
+from lowpix.image_study.setting import Setting, Unit
+from lowpix.reveal.oracle import Oracle
+from lowpix.reveal.session import Prediction
+from lowpix.study.folder import Study
+from lowpix.study.image_runs import Run, Tables, confidence_name, label_map_name
+from lowpix.study.label_maps import confidence_png, label_map_png
+from lowpix.study.work import work
+
+Finished = tuple[Run, dict[str, bytes]]
+"""A run that has ended, with its pictures by name within the study's folder."""
+
+
+def run_study(
+    dataset: Dataset,
+    settings: Sequence[Setting],
+    units: Sequence[Unit],
+    study: Study[Run, Tables],
+    device: torch.device,
+    stack: int = 1,
+    jobs: int = 1,
+    oracles: Callable[[str], Oracle] | None = None,
+    total: int | None = None,
+    tell: Callable[[Run], str] | None = None,
+) -> Iterator[Run]:
+    """Do what is unfinished of settings × units, and yield each run after it is saved.
+
+    All settings of a unit are worked on together and share what the network reads of the image. Which units
+    share a stack depends on `units` and `stack` alone, so `jobs` changes no table.
+
+    Args:
+        dataset: where the images are read from, each as its turn comes.
+        settings: they share network, schedule, target and stop.
+        units: images and seeds.
+        study: the folder that runs are saved to; runs that it holds are not done again.
+        device: where the networks are trained.
+        stack: sessions trained together.
+        jobs: processes, of one thread each; 1 works in this one.
+        oracles: from an image's name to who answers for it; else its label map does.
+        total: runs that are to be done, for the bar.
+        tell: what the bar says after a run.
+    """
+    pieces = [units[start : start + stack] for start in range(0, len(units), stack)]
+    task = _Task(dataset, settings, device, stack, study, oracles)
+    total = len(settings) * len(units) if total is None else total
+    return work(task, pieces, _Save(study), jobs, total=total, tell=tell)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """From a piece of the units to its runs."""
+
+    dataset: Dataset
+    settings: Sequence[Setting]
+    device: torch.device
+    stack: int
+    study: Study[Run, Tables]
+    oracles: Callable[[str], Oracle] | None
+
+    def __call__(self, units: Sequence[Unit]) -> Iterator[Finished]:
+        by_name = {setting.name: setting for setting in self.settings}
+        like = self.settings[0]
+        for case in reveal(self._cases(units), like.schedule, like.target, like.stop, self.stack):
+            run = by_name[case.setting].record(self.dataset, case)
+            yield run, _pictures(run, case, self.dataset)
+
+    def _cases(self, units: Sequence[Unit]) -> Iterator[Case]:
+        """The unfinished runs, made one at a time."""
+        finished = self.study.finished()
+        for unit in units:
+            name, seed = unit
+            first: Case | None = None
+            for setting in self.settings:
+                if (setting.name, seed, name) not in finished:
+                    case = setting.start(self.dataset, unit, self.device, first, self.oracles)
+                    first = first or case
+                    yield case
+
+
+@dataclass(frozen=True)
+class _Save:
+    study: Study[Run, Tables]
+
+    def __call__(self, finished: Finished) -> Run:
+        return self.study.save(*finished)
+
+
+def _pictures(run: Run, case: Case, dataset: Dataset) -> dict[str, bytes]:
+    assert case.prediction is not None
+    last = Prediction(case.session.log.overwrite(case.prediction.labels), case.prediction.confidence)
+    pictures = {}
+    for budget, kept in [(None, last), *case.kept.items()]:
+        place = (run.setting, run.seed, run.image, budget)
+        pictures[label_map_name(*place)] = label_map_png(kept.labels, dataset.palette)
+        pictures[confidence_name(*place)] = confidence_png(kept.confidence)
+    return pictures

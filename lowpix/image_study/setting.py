@@ -1,0 +1,132 @@
+"""A setting: all that may differ between two rows of a comparison, and how a run in it starts and is recorded."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import pandas as pd
+import torch
+
+from lowpix.data import IGNORE, Dataset
+from lowpix.errors import InputError
+from lowpix.image_study.loop import Case
+from lowpix.reveal.acquisition import find_acquisition
+from lowpix.reveal.oracle import LabelMapOracle, Oracle
+from lowpix.reveal.schedule import Schedule
+from lowpix.reveal.session import ImageSession, Selection
+from lowpix.seeds import seed_for
+from lowpix.study.image_runs import Run
+
+Unit = tuple[str, int]
+"""An image's name and a seed."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How an image is revealed. The fields are those of `lowpix.image_study.Options`."""
+
+    network: str
+    members: int
+    dropout: float
+    samples: int
+    acquisition: str
+    selection: Selection
+    schedule: Schedule
+    target: float
+    stop: str
+    ask_void: bool = False
+    oracle_noise: float = 0
+    oracle_refusal: float = 0
+
+    @property
+    def name(self) -> str:
+        """Its name in tables and files."""
+        return f"{self.network}-{find_acquisition(self.acquisition).name}"
+
+    def start(
+        self,
+        dataset: Dataset,
+        unit: Unit,
+        device: torch.device,
+        like: Case | None = None,
+        oracles: Callable[[str], Oracle] | None = None,
+    ) -> Case:
+        """A run that is about to begin.
+
+        Args:
+            dataset: of the image.
+            unit: image and seed.
+            device: where the networks are trained.
+            like: another run of the same image and network, to share what they read of the image.
+            oracles: from an image's name to who answers for it; else its label map does.
+
+        Raises:
+            InputError: the image has no label map, and the oracle, the target or the acquisition needs one.
+        """
+        start = perf_counter()
+        name, seed = unit
+        image, truth = dataset.image(name), dataset.labels(name)
+        if truth is None:
+            self.require_without_truth(name, oracles)
+        classes = len(dataset.classes)
+        # seeds never depend on the setting: all settings share first pixels, initial weights and mistakes
+        session = ImageSession(
+            image,
+            np.ones(image.shape[:2], np.bool_) if self.ask_void or truth is None else truth != IGNORE,
+            classes,
+            network=self.network,
+            members=self.members,
+            dropout=self.dropout,
+            samples=self.samples,
+            acquisition=self.acquisition,
+            selection=self.selection,
+            seed=seed_for(seed, dataset.name, name, "session"),
+            truth=truth if find_acquisition(self.acquisition).privileged else None,
+            device=device,
+            inputs=like.session.inputs if like else None,
+        )
+        oracle_seed = seed_for(seed, dataset.name, name, "oracle")
+        if oracles is not None:
+            oracle = oracles(name)
+        else:
+            assert truth is not None, "refused above"
+            oracle = LabelMapOracle(truth, classes, self.oracle_noise, self.oracle_refusal, oracle_seed)
+        # shared inputs are charged to every run: alone it would have to make them
+        preparation = like.preparation if like else perf_counter() - start
+        return Case(self.name, unit, session, oracle, truth, self.schedule.keep_at, preparation)
+
+    def require_without_truth(self, name: str, oracles: Callable[[str], Oracle] | None) -> None:
+        """Raise InputError, by name, for what cannot be done with an image that has no label map."""
+        lacks = f"image {name} has no label map"
+        if oracles is None:
+            raise InputError(f"{lacks}, so there is nothing to answer from")
+        if self.stop == "target":
+            raise InputError(f"--stop target: {lacks} to tell when it is reached; stop at a budget")
+        if find_acquisition(self.acquisition).privileged:
+            raise InputError(f"--acquisition {self.acquisition}: {lacks} to look at")
+
+    def record(self, dataset: Dataset, case: Case) -> Run:
+        """What the tables keep of a run that has ended."""
+        name, seed = case.unit
+        oracle = "label map" if isinstance(case.oracle, LabelMapOracle) else "another"
+        if self.oracle_noise or self.oracle_refusal:
+            oracle += f", {self.oracle_noise:g} wrong, {self.oracle_refusal:g} refused"
+        return Run(
+            dataset=dataset.name,
+            setting=self.name,
+            image=name,
+            network=self.network,
+            acquisition=case.session.acquisition.name,
+            selection=case.session.selection_name,
+            oracle=oracle,
+            privileged=case.session.acquisition.privileged,
+            stop=self.stop,
+            void="asked" if self.ask_void or case.truth is None else "never asked",
+            seed=seed,
+            target=self.target if case.truth is not None else math.nan,
+            classes=len(np.setdiff1d(case.truth, [IGNORE])) if case.truth is not None else None,
+            pixels=math.prod(case.session.shape),
+            rounds=pd.DataFrame([row | told for row, told in zip(case.rounds, case.told(), strict=True)]),
+        )

@@ -1,0 +1,153 @@
+"""Train the networks of many sessions as one stack of parameters."""
+
+from collections.abc import Iterator
+from copy import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from lowpix.errors import InputError
+from lowpix.networks.network import Network, Parameters
+from lowpix.storage import write_bytes
+from lowpix.weights import read_weights, weights_file
+
+FORMAT = "lowpix networks 1"
+PARTS = ("flat", "first", "second")
+BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam (arXiv 1412.6980)
+
+
+class Learner:
+    """The parameters of one session's networks, each `(M, …)`, with their Adam moments and step count.
+
+    `flat` `(P,)` holds all parameters in a row; so do `first` and `second` for the moments. A step of Adam then
+    takes only a few operations, whatever the number of tensors.
+    """
+
+    def __init__(self, parameters: Parameters) -> None:
+        self.shapes = {name: value.shape for name, value in parameters.items()}
+        self.flat = torch.cat([value.flatten() for value in parameters.values()])
+        self.first = torch.zeros_like(self.flat)
+        self.second = torch.zeros_like(self.flat)
+        self.step = 0
+
+    @property
+    def parameters(self) -> Parameters:
+        """Views of `flat` by name."""
+        return _views(self.flat, self.shapes)
+
+    def copy(self) -> "Learner":
+        """A snapshot. Training one does not change the other: `train` replaces tensors, never writes to them."""
+        return copy(self)
+
+    def save(self, path: Path) -> None:
+        """Write parameters, moments and step count to a safetensors file."""
+        tensors = {part: getattr(self, part).cpu() for part in PARTS}
+        write_bytes(path, weights_file(tensors, FORMAT, {"step": self.step}))
+
+    def load(self, path: Path) -> None:
+        """Load a file that `save` wrote. Raises InputError if it is faulty or its shapes differ."""
+        tensors, about = read_weights(path, FORMAT)
+        expected = (self.flat.shape, self.flat.dtype)
+        if any((value.shape, value.dtype) != expected for value in tensors.values()) or set(tensors) != set(PARTS):
+            raise InputError(f"{path}: holds networks of other shapes")
+        self.flat, self.first, self.second = (tensors[part].to(self.flat.device) for part in PARTS)
+        self.step = int(about["step"])
+
+
+def padded(count: int) -> int:
+    """`count` rounded up, so that a stack can hold sessions of similar size.
+
+    From 64 on, this adds at most an eighth. Below, it rounds up to a multiple of 8.
+    """
+    multiple = max(8, (1 << count.bit_length()) // 16)
+    return -(-count // multiple) * multiple
+
+
+def train(
+    network: Network,
+    learners: list[Learner],
+    rows: list[Any],
+    answers: list[torch.Tensor],
+    steps: int,
+    keeps: list[Iterator[torch.Tensor]] | None = None,
+) -> None:
+    """Train the learners in place with Adam on the cross-entropy of their revealed pixels.
+
+    Learners are stacked, so they must agree in all shapes and in `padded(n)`. Each keeps its own moments and step
+    count. On a CPU a learner's new parameters have the same bits as if it were trained alone.
+
+    Args:
+        network: its `logits` are trained.
+        learners: S learners; S is 1 if `network.stacks` is false.
+        rows: per learner, the result of `network.rows` for its n revealed pixels.
+        answers: per learner, the class of each revealed pixel, `(n,)` int64.
+        steps: number of Adam steps, each on all revealed pixels.
+        keeps: per learner and step, the dropout factors `(M, width, n)` that multiply the input of the last layer.
+    """
+    counts = [len(answer) for answer in answers]
+    padded_count = padded(counts[0]) if network.stacks else counts[0]
+    classes = torch.stack([torch.nn.functional.pad(answer, (0, padded_count - len(answer))) for answer in answers])
+    weight = torch.zeros(len(learners), 1, 1, padded_count, device=classes.device)
+    for session, count in enumerate(counts):
+        weight[session, ..., :count] = 1 / count
+    if network.stacks:
+        rows = torch.stack([torch.nn.functional.pad(row, (0, padded_count - row.shape[-1])) for row in rows])  # type: ignore[assignment]
+    else:
+        (rows,) = rows
+
+    flat, first, second = (
+        torch.stack([getattr(learner, part) for learner in learners]) for part in ("flat", "first", "second")
+    )
+    # for all steps at once: a copy to a GPU within a step would wait for the step before
+    ages = torch.tensor([[learner.step] for learner in learners]) + torch.arange(1, steps + 1)[:, None, None]
+    rates, corrections = (
+        value.to(flat, non_blocking=True) for value in _corrections(ages.double(), network.learning_rate)
+    )
+    for rate, correction in zip(rates, corrections, strict=True):
+        keep = None
+        if keeps is not None:
+            drawn = [
+                torch.nn.functional.pad(next(factors), (0, padded_count - n))
+                for factors, n in zip(keeps, counts, strict=True)
+            ]
+            keep = torch.stack(drawn)
+        logits = network.logits(_views(flat.requires_grad_(), learners[0].shapes), rows, keep)
+        index = classes[:, None, None].expand(*logits.shape[:2], 1, padded_count)
+        losses = -logits.log_softmax(2).gather(2, index)
+        (gradient,) = torch.autograd.grad((losses * weight).sum(), flat)
+        _adam(flat, gradient, first, second, rate, correction)
+
+    for session, learner in enumerate(learners):
+        learner.flat = flat[session].detach().clone()
+        learner.first, learner.second = first[session].clone(), second[session].clone()
+        learner.step += steps
+
+
+def _views(flat: torch.Tensor, shapes: dict[str, torch.Size]) -> Parameters:
+    """Parameters by name, `(…, M, …)`, as views of `flat` `(…, P)`."""
+    parts = torch.split(flat, [shape.numel() for shape in shapes.values()], -1)
+    return {
+        name: part.view(*flat.shape[:-1], *shape)
+        for (name, shape), part in zip(shapes.items(), parts, strict=True)
+    }
+
+
+def _corrections(ages: torch.Tensor, rate: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Adam's bias-corrected rate, and the square root of its second bias correction, at step counts `ages`."""
+    return rate / (1 - BETA1**ages), (1 - BETA2**ages).sqrt()
+
+
+@torch.no_grad()
+def _adam(
+    flat: torch.Tensor,
+    gradient: torch.Tensor,
+    first: torch.Tensor,
+    second: torch.Tensor,
+    rate: torch.Tensor,
+    correction: torch.Tensor,
+) -> None:
+    """One step of Adam in place on `(S, P)`. `rate` and `correction`, from `_corrections`, are `(S, 1)`."""
+    first.lerp_(gradient, 1 - BETA1)
+    second.mul_(BETA2).addcmul_(gradient, gradient, value=1 - BETA2)
+    flat -= rate * first / second.sqrt().div_(correction).add_(EPSILON)

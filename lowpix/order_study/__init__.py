@@ -1,0 +1,5 @@
+"""Does the order in which pixels were revealed matter?"""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,0 +1,2 @@
+from .options import Options as Options
+from .study import order_study as order_study

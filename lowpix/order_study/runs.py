@@ -1,0 +1,123 @@
+"""The runs of an order study: every image, arm and seed, in processes, each saved as it ends."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from time import perf_counter
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lowpix.data import IGNORE, Dataset
+from lowpix.metrics import accuracy, confusion, miou
+from lowpix.order_study.arms import Draws, phases, train_phases, train_to_plateau
+from lowpix.order_study.tables import ARMS, OrderRun, OrderTables
+from lowpix.reveal.log import Log
+from lowpix.reveal.session import ImageSession
+from lowpix.seeds import seed_for
+from lowpix.study.folder import Study
+from lowpix.study.work import work
+
+
+@dataclass(frozen=True)
+class Training:
+    """What all runs of an order study share."""
+
+    setting: str
+    """Of the image study, whose pixels these are."""
+    network: str
+    members: int
+    batch: int
+    """Pixels drawn in each step."""
+    plateau_cap: int
+    """`full_plateau` takes at most so many times the steps of the other arms."""
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class ImageWork:
+    """An image, and for each seed the study's seed whose pixels it trains on, with these pixels."""
+
+    image: str
+    logs: Mapping[int, tuple[int, Log]]
+
+
+def run_order(
+    dataset: Dataset,
+    training: Training,
+    works: Sequence[ImageWork],
+    study: Study[OrderRun, OrderTables],
+    jobs: int,
+    total: int,
+) -> Iterator[OrderRun]:
+    """Do what is unfinished, `total` runs, an image at a time, and yield each after it is saved."""
+    return work(_Task(dataset, training, study.finished()), works, study.save, jobs, total=total)
+
+
+@dataclass(frozen=True)
+class _Task:
+    """From an image to its runs: all arms, seed after seed, sharing what the network reads of the image."""
+
+    dataset: Dataset
+    training: Training
+    finished: set[tuple[str, int, str]]
+
+    def __call__(self, image_work: ImageWork) -> Iterator[OrderRun]:
+        inputs: torch.Tensor | None = None
+        image, training = image_work.image, self.training
+        for seed, (study_seed, log) in image_work.logs.items():
+            todo = [arm for arm in ARMS if (arm, seed, image) not in self.finished]
+            if not todo:
+                continue
+            session = _session(self.dataset, training, image, seed, inputs)
+            inputs, fresh = session.inputs, session.learner.copy()
+            truth = self.dataset.labels(image)
+            assert truth is not None, "checked before the study"
+            for arm in todo:
+                start = perf_counter()
+                session.learner = fresh.copy()
+                pixels = _train(session, training, arm, log, truth)
+                steps, (right, mean_iou) = session.learner.step, score(session, log, truth)
+                seconds = perf_counter() - start
+                named = (training.setting, image, seed, study_seed, arm)
+                yield OrderRun(*named, steps, pixels, right, mean_iou, seconds)
+
+
+def _session(
+    dataset: Dataset, training: Training, image: str, seed: int, inputs: torch.Tensor | None
+) -> ImageSession:
+    """A session with fresh initial weights: those of the study had their say in the choice of pixels."""
+    pixels = dataset.image(image)
+    return ImageSession(
+        pixels,
+        np.ones(pixels.shape[:2], np.bool_),
+        len(dataset.classes),
+        network=training.network,
+        members=training.members,
+        seed=seed_for(seed, dataset.name, image, "order"),
+        device=training.device,
+        inputs=inputs,
+    )
+
+
+def _train(session: ImageSession, training: Training, arm: str, log: Log, truth: NDArray[np.uint8]) -> int:
+    """Train the session's network in an arm, from the weights that it has; gives the pixels known at the end."""
+    network, learner, draws = session.network, session.learner, Draws(training.batch, session.seed)
+    arms = phases(log, truth, network.first_steps, network.steps, session.seed)
+    course = arms["full" if arm == "full_plateau" else arm]
+    train_phases(network, session.inputs, learner, course, draws)
+    if arm == "full_plateau":
+        most = training.plateau_cap * learner.step
+        train_to_plateau(network, session.inputs, learner, course[-1], draws, most, session.seed)
+    return len(course[-1].pixels)
+
+
+def score(session: ImageSession, log: Log, truth: NDArray[np.uint8]) -> tuple[float, float]:
+    """Accuracy and mIoU, 0 to 1, of what a session predicts on the pixels that are neither revealed nor void.
+
+    mIoU is over the classes that these pixels hold.
+    """
+    unseen = truth != IGNORE
+    unseen[tuple(log.pixels.T)] = False
+    counts = confusion(truth[unseen], session.predict().labels[unseen], session.classes)
+    return accuracy(counts), miou(counts)

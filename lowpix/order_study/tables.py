@@ -1,0 +1,148 @@
+"""An order study's folder and tables: a file per finished run, `order.csv`, and the paired differences."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+
+from lowpix.storage import read_parquet, write_parquet
+from lowpix.study.folder import Kind, Rows, Table
+from lowpix.study.intervals import ALPHA, group_images, interval, verdict
+
+ARMS: Mapping[str, str] = {
+    "in_order": "the revealed order, warm from round to round",
+    "shuffled": "the same pixels in a random order, the same rounds",
+    "reversed": "the same pixels, the last one first, the same rounds",
+    "at_once": "all revealed pixels from the first step",
+    "at_once_weighted": "as at_once, each pixel as often as in_order draws it",
+    "full": "the full label map",
+    "full_plateau": "as full, and on until the loss plateaus",
+}
+"""What each arm trains on."""
+
+AGAINST = ("at_once", "at_once_weighted", "shuffled", "reversed", "full", "full_plateau")
+"""What in_order is compared with, the question itself first."""
+
+ORDER = pa.schema(
+    [
+        ("setting", pa.string()),  # of the image study
+        ("image", pa.string()),
+        ("seed", pa.int64()),  # of the initial weights and the draws
+        ("study_seed", pa.int64()),  # the image study's seed whose pixels these are
+        ("arm", pa.string()),
+        ("steps", pa.int64()),  # of the optimiser
+        ("pixels", pa.int64()),  # that it knew at the end
+        ("accuracy", pa.float64()),  # this and mIoU: on pixels neither revealed nor void
+        ("miou", pa.float64()),
+        ("seconds", pa.float64()),  # training and prediction
+    ]
+)
+CSV = {field.name: str(field.type.to_pandas_dtype().__name__) for field in ORDER} | {
+    field.name: "str" for field in ORDER if field.type == pa.string()
+}
+
+
+def _arms_in_order(column: pd.Series) -> pd.Series:
+    return column.map({arm: place for place, arm in enumerate(ARMS)}) if column.name == "arm" else column
+
+
+@dataclass(frozen=True)
+class OrderRun:
+    """One row of `order.csv`: an image's network, trained in one arm with one seed."""
+
+    setting: str
+    image: str
+    seed: int
+    study_seed: int
+    arm: str
+    steps: int
+    pixels: int
+    accuracy: float
+    miou: float
+    seconds: float
+
+
+class OrderTables(NamedTuple):
+    """The tables of an order study."""
+
+    order: pd.DataFrame
+    pairs: pd.DataFrame
+
+
+class OrderStudies(Kind[OrderRun, OrderTables]):
+    """A study of the order of pixels.
+
+    Args:
+        images: those that may still come, so that `group_by` fits before they do.
+        group_by: as in `group_images`: the bootstrap draws sequences.
+    """
+
+    name = "order"
+    key: ClassVar[Mapping[str, type]] = {"arm": str, "seed": int, "image": str}
+    stored: ClassVar[Mapping[str, Table]] = {
+        "order.csv": Table(CSV, ("image", "seed", "arm"), sort_key=_arms_in_order),
+    }
+    derived = ("order_pairs.csv",)
+    outputs = ("order.png",)
+    extendable = frozenset({"images", "limit", "seeds"})
+
+    def __init__(self, images: Sequence[str] = (), group_by: str | None = None) -> None:
+        self.images = images
+        self.group_by = group_by
+
+    def key_of(self, run: OrderRun) -> tuple[Any, ...]:
+        return run.arm, run.seed, run.image
+
+    def write(self, run: OrderRun, path: Path) -> None:
+        write_parquet(path, pd.DataFrame([asdict(run)]), ORDER)
+
+    def rows(self, files: Sequence[Path]) -> Rows:
+        read = pa.concat_tables([ORDER.empty_table(), *(read_parquet(file, ORDER) for file in files)])
+        return {"order.csv": read.to_pandas()}
+
+    def tables(self, rows: Rows) -> OrderTables:
+        table = rows["order.csv"]
+        return OrderTables(table, order_pairs(table, group_images([*table["image"], *self.images], self.group_by)))
+
+
+def order_pairs(table: pd.DataFrame, groups: pd.Series | None = None) -> pd.DataFrame:
+    """in_order against every other arm, in pairs: same image, pixels, initial weights and draws.
+
+    Takes rows of `order.csv`. Seeds are averaged within an image, and the bootstrap draws images, or the groups
+    that `groups` names by image. The intervals hold at 95 % for all arms together (Bonferroni), one quantity at a
+    time. Gives the columns `quantity arm against value low high level images groups seeds wins losses verdict`:
+    value is the mean difference over images, wins and losses count images; the verdict is higher, lower, or
+    "no difference shown" where the interval holds zero or there is none.
+    """
+    rows = []
+    level = 1 - ALPHA / len(AGAINST)
+    for quantity in ("accuracy", "miou"):
+        arms = table.pivot(index=["image", "seed"], columns="arm", values=quantity).reindex(columns=list(ARMS))
+        for against in AGAINST:
+            pairs = (arms["in_order"] - arms[against]).dropna()
+            if pairs.empty:
+                continue
+            by_image = pairs.groupby("image").mean()
+            drawn = pd.Series(by_image.index, by_image.index) if groups is None else groups[by_image.index]
+            low, high = interval(by_image, drawn, level)
+            rows.append(
+                {
+                    "quantity": quantity,
+                    "arm": "in_order",
+                    "against": against,
+                    "value": by_image.mean(),
+                    "low": low,
+                    "high": high,
+                    "level": level,
+                    "images": len(by_image),
+                    "groups": drawn.nunique(),
+                    "seeds": pairs.groupby("image").size().max(),
+                    "wins": int((by_image > 0).sum()),
+                    "losses": int((by_image < 0).sum()),
+                    "verdict": verdict(low, high),
+                }
+            )
+    return pd.DataFrame(rows)

@@ -1,0 +1,1 @@
+"""The data-set network: architectures, minibatches, augmentation, training and evaluation."""

@@ -1,0 +1,129 @@
+"""The data-set network with its input normalisation, and its model file."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn import functional
+
+from lowpix.errors import InputError
+from lowpix.segmenter.pretrained import PREFIX, Pretrained, open_pretrained, rebuild
+from lowpix.segmenter.unet import DatasetUNet
+from lowpix.storage import write_bytes
+from lowpix.weights import read_weights, weights_file
+
+FORMAT = "lowpix model 1"  # the only key of the metadata
+
+
+class Segmenter(nn.Module):
+    """A network with its input normalisation: `(B, 3, H, W)` float32 of 0 to 255 → logits `(B, C, H, W)` float32.
+
+    Coarser logits are interpolated bilinearly.
+    """
+
+    def __init__(self, body: DatasetUNet | Pretrained) -> None:
+        super().__init__()
+        self.body = body
+        self.mean: torch.Tensor
+        self.std: torch.Tensor
+        self.register_buffer("mean", torch.tensor(body.mean).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(body.std).view(-1, 1, 1))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.body((images - self.mean) / self.std).float()
+        if logits.shape[-2:] != images.shape[-2:]:
+            logits = functional.interpolate(logits, images.shape[-2:], mode="bilinear")
+        return logits
+
+
+def build(network: str, classes: int, width: int, from_scratch: bool, seed: int) -> Segmenter:
+    """Build a network for training: `unet`, or `hf:<folder or model id>` for a model of transformers.
+
+    Args:
+        network: name of the network.
+        classes: C.
+        width: channels of `unet` at full resolution.
+        from_scratch: use only the configuration of a transformers model; `unet` is always trained from scratch.
+        seed: seed of the initial weights.
+
+    Raises:
+        InputError: an unknown name, or a model that cannot be found.
+    """
+    if network == "unet":
+        return Segmenter(DatasetUNet(classes, width, seed))
+    if network.startswith(PREFIX) and len(network) > len(PREFIX):
+        return Segmenter(open_pretrained(network.removeprefix(PREFIX), classes, from_scratch, seed))
+    raise InputError(f"--network {network}: unknown; choose from unet, {PREFIX}<folder or model id>")
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network, with all that is needed to label a new image."""
+
+    network: Segmenter
+    classes: tuple[str, ...]
+    palette: NDArray[np.uint8]
+    """(C, 3), a colour per class."""
+    scale: float
+    """Images are resized by this factor before the network sees them."""
+    size: tuple[int, int]
+    """Height and width of the median training image, before resizing."""
+
+
+def save_model(path: Path, model: Model, about: Mapping[str, str] | None = None) -> None:
+    """Write `model_file` to `path`, completely or not at all."""
+    write_bytes(path, model_file(model, about))
+
+
+def model_file(model: Model, about: Mapping[str, str] | None = None) -> bytes:
+    """A model as the bytes of a safetensors file, with all that `load_model` needs in the metadata.
+
+    `about` is further metadata for readers.
+    """
+    body = model.network.body
+    metadata = {
+        "description": body.description,
+        "classes": model.classes,
+        "palette": model.palette.tolist(),
+        "scale": model.scale,
+        "size": model.size,
+        "mean": body.mean,
+        "std": body.std,
+        **(about or {}),
+    }
+    return weights_file(tensors(model.network), FORMAT, metadata)
+
+
+def load_model(path: Path) -> Model:
+    """Read a file that `save_model` wrote. Raises InputError if the file is missing or is no such model."""
+    weights, metadata = read_weights(path, FORMAT)
+    try:
+        network = _described(metadata["description"])
+        network.load_state_dict(weights)
+        return Model(
+            network.eval(),
+            tuple(metadata["classes"]),
+            np.array(metadata["palette"], np.uint8),
+            float(metadata["scale"]),
+            tuple(metadata["size"]),
+        )
+    except InputError:
+        raise
+    except (KeyError, TypeError, ValueError, RuntimeError) as fault:
+        raise InputError(f"{path}: cannot be read as a model ({' '.join(str(fault).split())[:200]})") from None
+
+
+def tensors(module: nn.Module) -> dict[str, torch.Tensor]:
+    """Parameters and buffers by name, as safetensors needs them: on the CPU, contiguous, without shared memory."""
+    return {name: value.detach().cpu().contiguous().clone() for name, value in module.state_dict().items()}
+
+
+def _described(description: dict[str, Any]) -> Segmenter:
+    if description["network"] == "unet":
+        return Segmenter(DatasetUNet(description["classes"], description["width"], seed=0))
+    return Segmenter(rebuild(description))

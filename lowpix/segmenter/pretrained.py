@@ -1,0 +1,148 @@
+"""Any semantic-segmentation model of `transformers`, through its Auto classes. Nothing is downloaded."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.functional import interpolate, pad
+
+from lowpix.errors import InputError
+
+PREFIX = "hf:"
+DEFAULT_NORM = (127.5, 127.5)
+"""Mean and std, in units of 0 to 255, for models without `preprocessor_config.json`: inputs become -1 to 1."""
+LEAST_SIDE = 64  # pixels; smaller images are padded, because many models cannot take them
+COARSEST_STRIDE = 16  # if the model's stride can be set; 32 loses thin things
+
+
+class Pretrained(nn.Module):
+    """A model of transformers as the data-set network: normalised `(B, 3, H, W)` → logits `(B, C, h, w)`.
+
+    Logits may be coarser than the input. `description` is all that `rebuild` needs. `mean` and `std` are those of
+    the model's preprocessor, per channel, in units of 0 to 255. `bgr` says that the model reads blue before red.
+    """
+
+    def __init__(
+        self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool = False
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.mean, self.std, self.bgr = mean, std, bgr
+        config: Any = model.config
+        self.description = {
+            "network": "hf",
+            "config": json.loads(config.to_json_string(use_diff=False)),
+            "mean": list(mean),
+            "std": list(std),
+            "bgr": bgr,
+        }
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        height, width = images.shape[-2:]
+        if self.bgr:
+            images = images.flip(1)
+        below, beside = max(0, LEAST_SIDE - height), max(0, LEAST_SIDE - width)
+        logits: torch.Tensor = self.model(pixel_values=pad(images, (0, beside, 0, below), mode="replicate")).logits
+        if below or beside:
+            logits = interpolate(logits.float(), (height + below, width + beside), mode="bilinear")
+            logits = logits[..., :height, :width]
+        return logits
+
+
+def open_pretrained(name: str, classes: int, from_scratch: bool, seed: int) -> Pretrained:
+    """The model in folder `name`, or with this id in the local cache, for `classes` classes.
+
+    Saved weights are loaded. Weights that do not fit, such as a head for other classes, are drawn from `seed`.
+    `from_scratch` reads only the configuration and draws all weights. If the configuration has an `output_stride`,
+    it is set to at most 16.
+
+    Raises:
+        InputError: transformers is not installed, or there is no such segmentation model.
+    """
+    transformers = _transformers(name)
+    where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    saved: dict[str, Any] = {"use_safetensors": True, "ignore_mismatched_sizes": True}
+
+    def load() -> Pretrained:
+        config = transformers.AutoConfig.from_pretrained(name, num_labels=classes, **where)
+        if hasattr(config, "output_stride"):
+            config.output_stride = min(config.output_stride, COARSEST_STRIDE)
+        auto = transformers.AutoModelForSemanticSegmentation
+        with drawing_from(seed):
+            if from_scratch:
+                model = auto.from_config(config)
+            else:
+                model = auto.from_pretrained(name, config=config, **saved, **where)
+        return Pretrained(model.float(), *_normalisation(transformers, name))
+
+    return _reported(name, load)
+
+
+def rebuild(description: dict[str, Any]) -> Pretrained:
+    """The model of a `Pretrained.description`, before its weights are loaded. Raises InputError as above."""
+    transformers = _transformers("model")
+    config = dict(description["config"])
+
+    def build() -> Pretrained:
+        made = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
+        with drawing_from(0):
+            model = transformers.AutoModelForSemanticSegmentation.from_config(made)
+        return Pretrained(model.float(), tuple(description["mean"]), tuple(description["std"]), description["bgr"])
+
+    return _reported(config["model_type"], build)
+
+
+@contextmanager
+def drawing_from(seed: int, device: torch.device | None = None) -> Iterator[None]:
+    """Seed torch's global generators with `seed`, and restore their state afterwards."""
+    devices = [device] if device is not None and device.type == "cuda" else []
+    with torch.random.fork_rng(devices):
+        torch.manual_seed(seed)
+        yield
+
+
+def _reported(name: str, build: Callable[[], Pretrained]) -> Pretrained:
+    """Call `build` and turn its exceptions into InputError."""
+    try:
+        return build()
+    except Exception as fault:  # transformers raises exceptions of many kinds for broken folders
+        reason = " ".join(str(fault).split())[:200]
+        raise InputError(
+            f"--network {PREFIX}{name}: no segmentation model here; nothing is downloaded ({reason})"
+        ) from None
+
+
+def _transformers(name: str) -> Any:
+    try:
+        import transformers
+    except ImportError:
+        raise InputError(
+            f"--network {PREFIX}{name}: needs transformers: pip install 'lowpix[pretrained]'"
+        ) from None
+    transformers.utils.logging.set_verbosity_error()  # it warns of each new head
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
+
+
+def _normalisation(transformers: Any, name: str) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
+    """Mean and std per channel, in units of 0 to 255, and whether blue comes before red.
+
+    They come from `preprocessor_config.json`, if it exists. If it has no `do_normalize`, the model normalises only
+    if the file names a mean.
+    """
+    found = transformers.utils.cached_file(
+        name, "preprocessor_config.json", local_files_only=True, _raise_exceptions_for_missing_entries=False
+    )
+    if found is None:
+        return (DEFAULT_NORM[0],) * 3, (DEFAULT_NORM[1],) * 3, False
+    declared = json.loads(Path(found).read_text(encoding="utf-8"))
+    unit = 1 / declared.get("rescale_factor", 1 / 255) if declared.get("do_rescale", True) else 1.0
+    normal = declared.get("do_normalize", "image_mean" in declared)
+    mean = declared.get("image_mean", [0.5] * 3) if normal else [0.0] * 3
+    std = declared.get("image_std", [0.5] * 3) if normal else [1.0] * 3
+    bgr = bool(declared.get("do_flip_channel_order", False))
+    return tuple(unit * value for value in mean), tuple(unit * value for value in std), bgr

@@ -1,0 +1,100 @@
+"""How sure a mean over images is: bootstrap intervals, what they show, and what is drawn together."""
+
+import math
+import re
+import warnings
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lowpix.errors import InputError
+
+RESAMPLES = 9_999
+ALPHA = 0.05  # of all comparisons together
+TIED = "no difference shown"
+FEW = 10  # images or sequences, below which a bootstrap is rough
+
+
+def verdict(low: float, high: float, less: str = "lower", more: str = "higher") -> str:
+    """What an interval of a difference shows: an end of nan, where there is none, shows nothing."""
+    return less if high < 0 else more if low > 0 else TIED
+
+
+def interval(values: pd.Series, groups: pd.Series, level: float) -> tuple[float, float]:
+    """Bootstrap the mean of `values`, one per image, at a confidence level: whole groups are drawn.
+
+    Groups are names by image. The interval is BCa, or percentile where there is none; nan where there is but
+    one group; the value itself where all groups agree.
+    """
+    from scipy.stats import DegenerateDataWarning, bootstrap
+
+    by_group = values.groupby(groups)
+    sums, sizes = by_group.sum().to_numpy(float), by_group.size().to_numpy(float)
+    if len(sums) < 2:
+        return math.nan, math.nan
+    if values.min() == values.max():
+        return float(values.iloc[0]), float(values.iloc[0])
+
+    def mean(sums: NDArray[np.float64], sizes: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+        drawn: NDArray[np.float64] = sums.sum(axis) / sizes.sum(axis)
+        return drawn
+
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        found = bootstrap(
+            (sums, sizes),
+            mean,
+            paired=True,
+            confidence_level=level,
+            n_resamples=RESAMPLES,
+            batch=max(1, 2**22 // len(sums)),  # numbers held at once
+            method="BCa",
+            rng=np.random.default_rng(0),  # a comparison says the same each time it is printed
+        )
+        if not np.isfinite(found.confidence_interval).all():
+            found = bootstrap(
+                (sums, sizes),
+                mean,
+                paired=True,
+                confidence_level=level,
+                n_resamples=0,
+                bootstrap_result=found,
+                method="percentile",
+            )
+    low, high = found.confidence_interval
+    return float(low), float(high)
+
+
+def group_images(images: Iterable[str], pattern: str | None = None, block: int | None = None) -> pd.Series:
+    """Tell which images are resampled together: a group's name for every image, sorted, the image as index.
+
+    `pattern` is a regular expression whose first group, found anywhere in an image's name, names the sequence
+    that it belongs to. `block` cuts the images of each sequence, in the order of their names, into blocks of
+    so many. Without either every image is a group of its own. Raises InputError if a pattern is faulty or
+    does not fit an image, and if one group holds all images.
+    """
+    names = sorted(set(images))
+    sequences = [_sequence(name, pattern) if pattern is not None else "" for name in names]
+    groups = pd.Series(sequences if pattern is not None else names, index=pd.Index(names, name="image"))
+    if block is not None:
+        place = pd.Series(sequences, index=groups.index).groupby(sequences).cumcount() // block
+        groups = pd.Series([f"{s}:{n}" for s, n in zip(sequences, place, strict=True)], index=groups.index)
+    if len(names) > 1 and groups.nunique() == 1:
+        given = f"--block-frames {block}" if block is not None else f"--group-by {pattern}"
+        raise InputError(f"{given}: puts all {len(names)} images into one group; an interval needs several")
+    return groups.rename("group")
+
+
+def _sequence(image: str, pattern: str) -> str:
+    try:
+        expression = re.compile(pattern)
+    except re.error as fault:
+        raise InputError(f"--group-by {pattern}: is no regular expression ({fault})") from None
+    if not expression.groups:
+        raise InputError(f"--group-by {pattern}: needs a group in parentheses, such as '^([^_]+)_'")
+    found = expression.search(image)
+    if found is None or not found[1]:
+        raise InputError(f"--group-by {pattern}: finds no sequence in the name of image {image}")
+    return found[1]

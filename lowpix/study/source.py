@@ -1,0 +1,238 @@
+"""The one reader of image studies, for all that learn from them: what was revealed, and the pseudo-labels."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lowpix.data import IGNORE, Dataset
+from lowpix.data.options import difference, reopen
+from lowpix.errors import InputError
+from lowpix.reveal.acquisition import find_acquisition
+from lowpix.reveal.log import UNSURE, Log
+from lowpix.reveal.oracle import could_tell
+from lowpix.study.folder import Study
+from lowpix.study.image_runs import IMAGES, Tables, confidence_name, label_map_name
+from lowpix.study.label_maps import read_label_map
+from lowpix.study.settings import read_kind, read_settings
+from lowpix.study.tables import KEY
+
+
+@dataclass(frozen=True)
+class ImageLabels:
+    """What one setting and seed of an image study knew when so many pixels were asked, all images of it."""
+
+    folder: Path
+    setting: str
+    seed: int
+    kept_at: int | None
+    """The number of pixels; None for the last round."""
+    logs: Mapping[str, Log]
+    """By image: the revealed pixels."""
+    asked: Mapping[str, int]
+    """Clicks by image, those that gave no class included."""
+    privileged: bool
+    """Whether the choice of the pixels, or their number, used the truth."""
+
+    def file(self, image: str) -> Path:
+        """Where the pseudo-labels are."""
+        return self.folder / label_map_name(self.setting, self.seed, image, self.kept_at)
+
+    def labels(self, image: str) -> NDArray[np.uint8]:
+        """The pseudo-labels (H, W), revealed pixels as they were told."""
+        return self.logs[image].overwrite(read_label_map(self.file(image)))
+
+    def confidence(self, image: str) -> NDArray[np.float32]:
+        """The confidence (H, W) of the pseudo-labels, 0 to 1; 1 where the label was told."""
+        grey = read_label_map(self.folder / confidence_name(self.setting, self.seed, image, self.kept_at))
+        confidence: NDArray[np.float32] = grey.astype(np.float32) / np.float32(255)
+        confidence[tuple(self.logs[image].pixels.T)] = 1
+        return confidence
+
+
+Found = dict[tuple[str, int, int], ImageLabels]
+"""Labels by acquisition, budget and the image study's seed."""
+
+
+class Source:
+    """An image study that others learn from.
+
+    Raises:
+        InputError: `folder` holds no image study.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        record = folder / "study.toml"
+        if not record.exists() or read_kind(record) != IMAGES.name:
+            raise InputError(f"{folder}: is no image study (python -m lowpix.image_study makes one)")
+        self.settings: dict[str, Any] = read_settings(record)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """Its tables, read once: a study under way is read file by file."""
+        return Study(self.folder, IMAGES).tables()
+
+    @property
+    def fixed(self) -> dict[str, Any]:
+        """Those of its settings that never change."""
+        return {key: value for key, value in self.settings.items() if key not in IMAGES.extendable}
+
+    @property
+    def budgets(self) -> tuple[int, ...]:
+        """Pixels asked of an image at which pseudo-labels are kept, ascending; the last is the most."""
+        return tuple(sorted({*self.settings.get("keep_at", ()), int(self.settings["max_pixels"])}))
+
+    @property
+    def stopped_at_target(self) -> bool:
+        """Whether an image ended when it reached the target, as only the truth can tell."""
+        return bool(self.settings["stop"] == "target")
+
+    def open(self, data_root: Path | None) -> Dataset:
+        """Its data set. Raises InputError where that cannot be opened or lacks its images."""
+        try:
+            dataset = reopen(self.settings, data_root)
+        except InputError as fault:
+            raise InputError(f"{self.folder}: its data set cannot be opened: {fault}") from None
+        unknown = sorted(set(self.tables.curves["image"]) - set(dataset.images))
+        if unknown:
+            raise InputError(
+                f"{self.folder}: image {unknown[0]} is not in {dataset.name} {dataset.split}: "
+                "is --data-root the same data?"
+            )
+        return dataset
+
+    def require_same_data(self, dataset: Dataset) -> None:
+        """Raise InputError where the study is of other images or labels than `dataset`."""
+        if found := difference(self.settings, dataset.settings):
+            name, there, here = found
+            raise InputError(
+                f"--image-study {self.folder}: its {name} is {there}, not {here}: other images "
+                f"(--{name.replace('_', '-')} names them)"
+            )
+        told = {str(image): rows for image, rows in self.tables.revealed.groupby("image")}
+        shared = sorted(told.keys() & set(dataset.images))
+        if told and not shared:
+            raise InputError(
+                f"--image-study {self.folder}: none of its images is here: is --data-root the same data?"
+            )
+        for image in shared:
+            truth, rows = dataset.labels(image), told[image]
+            self.require_told(truth, image, rows[["row", "column"]].to_numpy(), rows["label"].to_numpy())
+
+    def require_told(
+        self, truth: NDArray[np.uint8] | None, image: str, pixels: NDArray[np.int64], labels: NDArray[np.uint8]
+    ) -> None:
+        """Raise InputError where the study's oracle could not have told these labels of pixels of an image."""
+        errs = bool(self.settings.get("oracle_noise"))
+        if truth is None or not could_tell(truth, pixels, labels, errs):
+            raise InputError(
+                f"{self.folder}: pixels of {image} have other labels here: is --data-root the same data?"
+            )
+
+    def setting(self, acquisition: str) -> str:
+        """Name of the setting with this acquisition."""
+        return f"{self.settings['network']}-{find_acquisition(acquisition).name}"
+
+    def seed(self, repeat: int, repeats: int) -> int:
+        """Seed of the runs that a repeat of another study takes: each in turn, of `repeats` or more."""
+        return int(self.settings["seed"]) + repeat % max(repeats, int(self.settings["repeats"]))
+
+    def missing(
+        self,
+        acquisitions: Sequence[str],
+        seeds: Collection[int],
+        budgets: Sequence[int],
+        names: Sequence[str],
+        confidence: bool = False,
+    ) -> list[Path]:
+        """Pseudo-labels, or their confidence, that are not there."""
+        name_of = confidence_name if confidence else label_map_name
+        files = [
+            self.folder / name_of(self.setting(acquisition), seed, name, self._kept_at(budget))
+            for acquisition in acquisitions
+            for seed in sorted(seeds)
+            for budget in budgets
+            for name in names
+        ]
+        return [file for file in files if not file.exists()]
+
+    def labels(
+        self, acquisitions: Sequence[str], seeds: Collection[int], budgets: Sequence[int], names: Sequence[str]
+    ) -> Found:
+        """Read what was revealed, and where pseudo-labels are. Raises InputError where an image has no run."""
+        found: Found = {}
+        for acquisition in acquisitions:
+            setting = self.setting(acquisition)
+            privileged = self.stopped_at_target or find_acquisition(acquisition).privileged
+            logs = self.logs(setting)
+            for seed in seeds:
+                if unknown := [name for name in names if (name, seed) not in logs]:
+                    raise InputError(f"{self.folder}: has no run of {setting}, seed {seed}, image {unknown[0]}")
+                for budget in budgets:
+                    kept_at = self._kept_at(budget)
+                    counts = self._counts(setting, seed, kept_at)
+                    of_budget = {name: logs[name, seed].until(counts[name][1]) for name in names}
+                    asked = {name: counts[name][0] for name in names}
+                    found[acquisition, budget, seed] = ImageLabels(
+                        self.folder, setting, seed, kept_at, of_budget, asked, privileged
+                    )
+        return found
+
+    def logs(self, setting: str) -> dict[tuple[str, int], Log]:
+        """What every run of a setting revealed, by image and seed, with a fit after each round that could train.
+
+        Answers that carry no class are not in them, since the tables leave those out. Raises InputError where
+        tables contradict each other.
+        """
+        curves, revealed, _ = self.tables
+        curves, revealed = curves[curves["setting"] == setting], revealed[revealed["setting"] == setting]
+        told_by_run = dict(iter(revealed.sort_values([*KEY, "order"]).groupby(["image", "seed"])))
+        logs: dict[tuple[str, int], Log] = {}
+        rounds_by_run = dict(iter(curves.sort_values([*KEY, "round"]).groupby(["image", "seed"])))
+        for run, rounds in rounds_by_run.items():
+            log = Log(UNSURE)  # classes are those below UNSURE, however many there are
+            told = told_by_run.get(run)
+            if told is not None:
+                log.tell(told[["row", "column"]].to_numpy(np.int64), told["label"].to_numpy(np.uint8))
+            log.fits = [int(count) for count in rounds["revealed"] if count]
+            if log.asked != int(rounds["revealed"].iloc[-1]):
+                raise InputError(
+                    f"{self.folder}: revealed.parquet: pixels of {run[0]}, seed {run[1]}, are not those of "
+                    "curves.parquet"
+                )
+            logs[str(run[0]), int(str(run[1]))] = log
+        return logs
+
+    def _kept_at(self, budget: int) -> int | None:
+        return None if budget == self.budgets[-1] else budget
+
+    def _counts(self, setting: str, seed: int, kept_at: int | None) -> dict[str, tuple[int, int]]:
+        """Pixels asked and revealed by image, at the last round that had asked no more than `kept_at`."""
+        curves = self.tables.curves
+        rounds = curves[(curves["setting"] == setting) & (curves["seed"] == seed)]
+        if kept_at is not None:
+            rounds = rounds[rounds["asked"] <= kept_at]
+        last = rounds.groupby("image")[["asked", "revealed"]].max()
+        return {str(image): (int(asked), int(known)) for image, asked, known in last.itertuples()}
+
+
+def require_maps(found: Found, dataset: Dataset, names: Sequence[str]) -> None:
+    """Raise InputError for a label map that cannot be read, or is none of its image."""
+    for name in names:
+        shape, classes = dataset.image(name).shape[:2], len(dataset.classes)
+        for labels in found.values():
+            file = labels.file(name)
+            ids = read_label_map(file)
+            if ids.shape != shape:
+                raise InputError(f"{file}: {_by(ids.shape)} pixels: must be {_by(shape)}, as the image")
+            if (most := ids[ids != IGNORE].max(initial=0)) >= classes:
+                raise InputError(f"{file}: holds id {most}: must be below {classes}, the number of classes")
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))

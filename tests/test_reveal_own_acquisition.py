@@ -1,0 +1,115 @@
+"""An acquisition function of the user's own, given as module:function."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from refusals import refused
+
+from lowpix.reveal.acquisition import ACQUISITIONS, find_acquisition
+
+SOURCE = """
+import torch
+
+number = 3
+
+def least_likely(p):
+    '''Reads each member.'''
+    return 1 - p.amin(0).amax(-1)
+
+def transposed(p): return p.mean(0)
+def whole(p): return p.mean(0).argmax(-1)
+def infinite(p): return p.mean(0)[:, 0].log()
+def listed(p): return [0.5] * p.shape[1]
+def faulty(p): return p.no_such_thing
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A current directory with modules in it: not on the path, and no test leaves them imported."""
+    (tmp_path / "own_scores.py").write_text(SOURCE, encoding="utf-8")
+    (tmp_path / "own_package").mkdir()
+    (tmp_path / "own_package" / "deep.py").write_text(SOURCE, encoding="utf-8")
+    (tmp_path / "own_broken.py").write_text("1 / 0", encoding="utf-8")
+    (tmp_path / "own_syntax.py").write_text("def f(p:\n", encoding="utf-8")
+    (tmp_path / "own_needy.py").write_text("import no_such_library", encoding="utf-8")
+    (tmp_path / "own_leaver.py").write_text("raise SystemExit('usage:\\n  own_leaver FILE')", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [place for place in sys.path if place and Path(place) != tmp_path])
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    return tmp_path
+
+
+def scores_of(name: str, p: torch.Tensor) -> torch.Tensor:
+    score = find_acquisition(name).score
+    assert score is not None
+    return score(p)
+
+
+@pytest.mark.parametrize("module", ["own_scores", "own_package.deep"])
+def test_is_found_in_the_current_directory(here: Path, module: str) -> None:
+    before = list(sys.path)
+    acquisition = find_acquisition(f"{module}:least_likely")
+    assert sys.path == before
+    assert acquisition.name == f"{module}.least_likely"
+    assert acquisition.members
+    assert acquisition.least_members == 1
+    assert not acquisition.noisy
+    assert not acquisition.privileged
+    assert acquisition.spread is None
+    for members in (1, 3):
+        p = torch.rand(members, 7, 4).softmax(-1)
+        assert torch.equal(scores_of(f"{module}:least_likely", p), 1 - p.amin(0).amax(-1))
+
+
+@pytest.mark.parametrize(
+    ("name", "parts"),
+    [
+        ("own_missing:f", ["no module own_missing in {here}"]),
+        ("own_missing.deep:f", ["no module own_missing in {here}"]),
+        ("own_package.missing:f", ["no module own_package.missing in {here}"]),
+        ("own_scores:missing", ["own_scores", "no function missing"]),
+        ("own_scores:number", ["number", "int"]),
+        ("own_scores.py:least_likely", ["no module own_scores.py in {here}"]),
+        ("own_broken:f", ["own_broken", "ZeroDivisionError: division by zero"]),
+        ("own_needy:f", ["own_needy", "ModuleNotFoundError: No module named 'no_such_library'"]),
+        ("own_leaver:f", ["own_leaver", "SystemExit: usage: own_leaver FILE"]),
+        ("own_syntax:f", ["own_syntax", "SyntaxError: "]),
+        ("own_scores:", ["module:function"]),
+        (":least_likely", ["module:function"]),
+        ("../own_scores:least_likely", ["module:function"]),
+        ("own_scores:least:likely", ["module:function"]),
+    ],
+)
+def test_what_cannot_be_found_is_told_in_one_line(here: Path, name: str, parts: list[str]) -> None:
+    with refused(f"--acquisition {name}: ", *(part.format(here=here) for part in parts)):
+        find_acquisition(name)
+
+
+@pytest.mark.parametrize(
+    ("function", "parts"),
+    [
+        ("transposed", ["(6, 3)", "(6,)"]),
+        ("whole", ["torch.int64", "floating"]),
+        ("infinite", ["1 of 6", "finite"]),
+        ("listed", ["list", "tensor"]),
+    ],
+)
+def test_what_it_returns_is_checked(here: Path, function: str, parts: list[str]) -> None:
+    p = torch.full((2, 6, 3), 1 / 3)
+    p[:, 4] = torch.tensor([0, 0.5, 0.5])
+    with refused(f"--acquisition own_scores:{function}: ", *parts):
+        scores_of(f"own_scores:{function}", p)
+
+
+def test_its_own_fault_keeps_its_traceback(here: Path) -> None:
+    with pytest.raises(AttributeError, match="no_such_thing"):
+        scores_of("own_scores:faulty", torch.rand(2, 6, 3))
+
+
+def test_unknown_acquisition_lists_those_there_are() -> None:
+    assert {"random", "stratified", "spaced", "entropy", "margin", "bald", "error_depth"} < ACQUISITIONS.keys()
+    with refused("--acquisition margn: ", *ACQUISITIONS, "module:function"):
+        find_acquisition("margn")

@@ -1,0 +1,370 @@
+"""A study's folder: what survives a kill, an extension and a fresh start."""
+
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from urllib.parse import unquote
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from image_run_samples import make_run
+from refusals import refused
+
+from lowpix.study.folder import Study, file_name, open_study
+from lowpix.study.image_runs import IMAGES, Images, Run, Tables, confidence_name, label_map_name
+from lowpix.study.settings import read_kind, record_work
+from lowpix.study.tables import CURVE_COLUMNS, REVEALED_COLUMNS, SUMMARY_COLUMNS
+
+TABLES = ("curves.parquet", "revealed.parquet", "summary.csv")
+RUNS = [
+    make_run(image, setting, seed, accuracies=accuracies)
+    for image, accuracies in (("easy", [0.5, 0.96]), ("deep/er%2F..", [0.4, 0.6, 0.9]), ("NA", [0.99]))
+    for setting in ("margin", "random")
+    for seed in (0, 1)
+]
+
+
+def table_bytes(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in TABLES}
+
+
+def keys(runs: list[Run]) -> set[tuple[str, int, str]]:
+    return {(run.setting, run.seed, run.image) for run in runs}
+
+
+def images(folder: Path) -> Study[Run, Tables]:
+    return Study(folder, IMAGES)
+
+
+def read_summary(folder: Path) -> pd.DataFrame:
+    return IMAGES.stored["summary.csv"].read(folder / "summary.csv")
+
+
+def test_runs_come_back_as_tables(tmp_path: Path) -> None:
+    study = images(tmp_path)
+    assert study.finished() == set()
+    for run in RUNS:
+        study.save(run)
+    assert study.finished() == keys(RUNS)
+    written = study.write_tables()
+    curves = pd.read_parquet(tmp_path / "curves.parquet")
+    assert tuple(curves.columns) == CURVE_COLUMNS
+    assert len(curves) == sum(len(run.rounds) for run in RUNS)
+    for run in RUNS:
+        own = curves[
+            (curves["image"] == run.image) & (curves["setting"] == run.setting) & (curves["seed"] == run.seed)
+        ]
+        for column in ("round", "asked", "revealed", "fraction", "accuracy", "miou", "seconds"):
+            np.testing.assert_array_equal(own[column], run.rounds[column])
+    assert tuple(pd.read_parquet(tmp_path / "revealed.parquet").columns) == REVEALED_COLUMNS
+    summary = read_summary(tmp_path)
+    assert tuple(summary.columns) == SUMMARY_COLUMNS
+    pd.testing.assert_frame_equal(summary, written.summary)
+    assert set(summary["image"]) == {run.image for run in RUNS}  # "NA" is a name, not a gap
+    assert summary.groupby("image")["pixels_to_target"].count().to_dict() == {
+        "NA": 4,
+        "deep/er%2F..": 0,
+        "easy": 4,
+    }
+
+
+def test_files_hold_no_trace_of_the_libraries_that_wrote_them_but_pyarrow(tmp_path: Path) -> None:
+    study = images(tmp_path)
+    study.save(RUNS[0])
+    study.write_tables()
+    assert pq.ParquetFile(tmp_path / "curves.parquet").schema_arrow.metadata is None
+
+
+def test_tables_are_the_same_whatever_the_order_of_the_work(tmp_path: Path) -> None:
+    for name, runs in (("forth", RUNS), ("back", RUNS[::-1])):
+        study = images(tmp_path / name)
+        for run in runs:
+            study.save(run)
+        study.write_tables()
+    assert table_bytes(tmp_path / "forth") == table_bytes(tmp_path / "back")
+
+
+@pytest.mark.parametrize("cut", [1, 5, 11])
+def test_a_folder_with_only_the_tables_can_be_extended(tmp_path: Path, cut: int) -> None:
+    whole = images(tmp_path / "whole")
+    for run in RUNS:
+        whole.save(run)
+    whole.write_tables()
+    first, second = images(tmp_path / "first"), images(tmp_path / "second")
+    for run in RUNS[:cut]:
+        first.save(run)
+    first.write_tables()
+    (tmp_path / "second").mkdir()
+    for name in TABLES:
+        (tmp_path / "second" / name).write_bytes((tmp_path / "first" / name).read_bytes())
+    assert second.finished() == keys(RUNS[:cut])
+    for run in RUNS[cut - 1 :]:  # one of them twice: its file wins over its rows
+        second.save(run)
+    second.write_tables()
+    assert table_bytes(tmp_path / "second") == table_bytes(tmp_path / "whole")
+
+
+def test_tables_of_nothing_are_empty_and_can_be_extended(tmp_path: Path) -> None:
+    study = images(tmp_path)
+    study.write_tables()
+    assert len(read_summary(tmp_path)) == 0
+    assert study.finished() == set()
+    study.save(RUNS[0])
+    study.write_tables()
+    alone = images(tmp_path / "alone")
+    alone.save(RUNS[0])
+    alone.write_tables()
+    assert table_bytes(tmp_path) == table_bytes(tmp_path / "alone")
+
+
+def test_numbers_survive_the_csv_bit_for_bit(tmp_path: Path) -> None:
+    study = images(tmp_path)
+    study.save(make_run(accuracies=[1 / 3, 0.1 + 0.2, np.nextafter(0.95, 1)]))
+    written = study.write_tables().summary
+    pd.testing.assert_frame_equal(read_summary(tmp_path), written, check_exact=True)
+
+
+def test_a_run_that_a_kill_cut_short_is_not_there(tmp_path: Path) -> None:
+    """A process that dies while it writes a run leaves the runs before, and nothing that looks finished."""
+    script = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+from image_run_samples import make_run
+from lowpix.study.folder import Study
+from lowpix.study.image_runs import IMAGES, Images
+
+class Torn(Images):
+    def write(self, run, path):
+        super().write(run, path)
+        os.truncate(path, 200)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+Study(Path(sys.argv[1]), IMAGES).save(make_run("first"))
+Study(Path(sys.argv[1]), Torn()).save(make_run("second"))
+"""
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)], check=False)
+    assert done.returncode == -9
+    assert [path for path in tmp_path.rglob("*") if 0 < path.stat().st_size <= 200 and path.is_file()]
+    study = images(tmp_path)
+    assert study.finished() == {("margin", 0, "first")}
+    assert study.write_tables().summary["image"].tolist() == ["first"]
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_any_name_makes_a_file_name_of_its_own(name: str, other: str) -> None:
+    made = file_name(name)
+    assert unquote(made) == name or any("\ud800" <= letter <= "\udfff" for letter in name)
+    assert not set(made) & set('/\\:*?"<>|\0\n')
+    assert made not in (".", "..", "")
+    assert not made.startswith(".")
+    assert (made == file_name(other)) == (name == other)
+
+
+def test_files_of_an_image_keep_its_name_and_sub_folders_and_stay_inside(tmp_path: Path) -> None:
+    name = label_map_name("margin", 0, "left/0001TP_006690")
+    assert name == "pseudo_labels/margin/0/left/0001TP_006690.png"
+    assert label_map_name("margin", 0, "a", 30) == "pseudo_labels_at/30/margin/0/a.png"
+    file = tmp_path / confidence_name("margin", 1, "../../../etc/passwd")
+    assert tmp_path / "confidence" / "margin" / "1" in file.resolve().parents
+
+
+def test_files_of_a_run_are_whole_before_it_counts_as_finished(tmp_path: Path) -> None:
+    class Watching(Images):
+        def write(self, run: Run, path: Path) -> None:
+            assert (tmp_path / "deep/a.png").read_bytes() == b"1"
+            assert (tmp_path / "b.png").read_bytes() == b"2"
+            assert images(tmp_path).finished() == set()
+            super().write(run, path)
+
+    saved = Study(tmp_path, Watching()).save(RUNS[0], {"deep/a.png": b"1", "b.png": b"2"})
+    assert saved is RUNS[0]
+    assert images(tmp_path).finished() == keys(RUNS[:1])
+
+
+def test_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
+    study = images(tmp_path)
+    study.save(RUNS[0])
+    (file,) = tmp_path.glob("runs/*/*/*.parquet")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) // 2])
+    with refused(file, "cannot be read"):
+        study.tables()
+    pd.DataFrame({"a": [1]}).to_parquet(file)
+    with refused(file, "another version"):
+        study.tables()
+    (tmp_path / "summary.csv").write_text("a,b\n1,2\n")
+    with refused(tmp_path / "summary.csv", "cannot be read"):
+        study.finished()
+
+
+SETTINGS = {
+    "dataset": "camvid",
+    "acquisition": ["margin"],
+    "images": None,
+    "limit": 16,
+    "repeats": 1,
+    "scene_count": 2,
+    "target": 0.98,
+    "max_pixels": 1000,
+    "ask_void": False,
+    "spacing": None,
+}
+
+
+def settings_in(folder: Path) -> dict[str, object]:
+    return tomllib.loads((folder / "study.toml").read_text())["settings"]
+
+
+def test_a_study_says_what_was_asked_and_what_produced_it(tmp_path: Path) -> None:
+    open_study(tmp_path, IMAGES, SETTINGS)
+    record_work(tmp_path / "study.toml", 12.34, "cpu")
+    assert settings_in(tmp_path) == {key: value for key, value in SETTINGS.items() if value is not None}
+    document = tomllib.loads((tmp_path / "study.toml").read_text())
+    (produced,) = document["produced"]
+    assert produced["numpy"] == np.__version__
+    assert produced["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert produced["device"] == "cpu"
+    assert produced["wall_seconds"] == 12.3
+    assert {"lowpix", "torch", "processor", "since"} <= set(produced)
+    open_study(tmp_path, IMAGES, SETTINGS)  # the same version goes on
+    record_work(tmp_path / "study.toml", 7.7, "cpu")
+    (produced,) = tomllib.loads((tmp_path / "study.toml").read_text())["produced"]
+    assert produced["wall_seconds"] == 20.0
+
+
+def test_a_study_that_goes_on_elsewhere_says_so(tmp_path: Path) -> None:
+    open_study(tmp_path, IMAGES, SETTINGS)
+    file = tmp_path / "study.toml"
+    file.write_text(file.read_text().replace(np.__version__, "1.0.0"))
+    open_study(tmp_path, IMAGES, SETTINGS)
+    assert [entry["numpy"] for entry in tomllib.loads(file.read_text())["produced"]] == [
+        "1.0.0",
+        np.__version__,
+    ]
+
+
+def test_extensions_cover_both(tmp_path: Path) -> None:
+    open_study(tmp_path, IMAGES, SETTINGS)
+    open_study(
+        tmp_path,
+        IMAGES,
+        SETTINGS | {"acquisition": ["random", "margin"], "repeats": 3, "limit": 8, "scene_count": 1},
+    )
+    expected = {"acquisition": ["margin", "random"], "repeats": 3, "limit": 16, "scene_count": 2}
+    assert settings_in(tmp_path).items() >= expected.items()
+    open_study(tmp_path, IMAGES, SETTINGS | {"limit": None})
+    assert "limit" not in settings_in(tmp_path)  # all images, and so it stays
+    open_study(tmp_path, IMAGES, SETTINGS)
+    assert "limit" not in settings_in(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("change", "shown"),
+    [
+        ({"target": 0.95}, ["target was 0.98, now 0.95"]),
+        ({"spacing": 5}, ["spacing was 'unset', now 5"]),
+        (
+            {"ask_void": True, "dataset": "voc"},
+            ["dataset was 'camvid', now 'voc'", "ask_void was False, now True"],
+        ),
+    ],
+)
+def test_any_other_change_is_refused_with_both_values(
+    tmp_path: Path, change: dict[str, object], shown: list[str]
+) -> None:
+    open_study(tmp_path, IMAGES, SETTINGS)
+    before = (tmp_path / "study.toml").read_bytes()
+    with refused(tmp_path / "study.toml", *shown, "--fresh"):
+        open_study(tmp_path, IMAGES, SETTINGS | change)
+    assert (tmp_path / "study.toml").read_bytes() == before
+    open_study(tmp_path, IMAGES, SETTINGS | change, fresh=True)
+    assert settings_in(tmp_path).items() >= change.items()
+
+
+def test_fresh_removes_what_a_study_writes_and_nothing_else(tmp_path: Path) -> None:
+    study = open_study(tmp_path, IMAGES, SETTINGS)
+    study.save(RUNS[0], {label_map_name("margin", 0, "easy"): b"", confidence_name("margin", 0, "easy", 30): b""})
+    study.write_tables()
+    (tmp_path / ".curves.parquet.1.tmp").touch()
+    (tmp_path / "notes.txt").write_text("mine")
+    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "map.png").touch()
+    (tmp_path / "confidence").symlink_to(elsewhere)
+    study = open_study(tmp_path, IMAGES, SETTINGS, fresh=True)
+    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "study.toml"]
+    assert (elsewhere / "map.png").exists()
+    assert study.finished() == set()
+
+
+def test_a_folder_that_is_no_study_is_left_alone(tmp_path: Path) -> None:
+    photographs = tmp_path / "runs"
+    photographs.mkdir()
+    for fresh in (False, True):
+        with refused(tmp_path, "holds runs", "study.toml"):
+            open_study(tmp_path, IMAGES, SETTINGS, fresh=fresh)
+    (tmp_path / "study.toml").write_text("[tool.other]\n")
+    for fresh in (False, True):
+        with refused(tmp_path / "study.toml", "no record of a study"):
+            open_study(tmp_path, IMAGES, SETTINGS, fresh=fresh)
+    (tmp_path / "study.toml").write_text("[settings\n")
+    with refused(tmp_path / "study.toml", "cannot be read"):
+        open_study(tmp_path, IMAGES, SETTINGS)
+    assert photographs.exists()
+    (tmp_path / "file").touch()
+    with refused(tmp_path / "file", "is a file"):
+        open_study(tmp_path / "file", IMAGES, SETTINGS)
+
+
+def test_a_fresh_start_that_is_cut_short_can_be_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What names the study is removed last, so that what is left is still known as one."""
+    open_study(tmp_path, IMAGES, SETTINGS).write_tables()
+    remove = Path.unlink
+
+    def cut_short(path: Path, missing_ok: bool = False) -> None:
+        if path == tmp_path / "summary.csv":
+            raise KeyboardInterrupt
+        remove(path, missing_ok)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "unlink", cut_short)
+        with pytest.raises(KeyboardInterrupt):
+            open_study(tmp_path, IMAGES, SETTINGS, fresh=True)
+    assert sorted(os.listdir(tmp_path)) == ["study.toml", "summary.csv"]
+    open_study(tmp_path, IMAGES, SETTINGS, fresh=True)
+    assert os.listdir(tmp_path) == ["study.toml"]
+
+
+class Others(Images):
+    name = "other"
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_another_kind_of_study_is_neither_continued_nor_removed(tmp_path: Path, fresh: bool) -> None:
+    open_study(tmp_path, IMAGES, SETTINGS).write_tables()
+    before = table_bytes(tmp_path)
+    with refused(tmp_path, "image", "other", "another folder"):
+        open_study(tmp_path, Others(), SETTINGS, fresh=fresh)
+    assert table_bytes(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    ("option", "kind"), [("target", "image"), ("epochs", "dataset"), ("plateau_cap", "order")]
+)
+def test_a_study_from_before_kinds_were_written_is_known_by_its_options(
+    tmp_path: Path, option: str, kind: str
+) -> None:
+    open_study(tmp_path, IMAGES, {option: 1})
+    file = tmp_path / "study.toml"
+    assert read_kind(file) == "image"
+    file.write_text(file.read_text().replace('kind = "image"\n', ""))
+    assert read_kind(file) == kind

@@ -1,0 +1,166 @@
+"""The pictures: what is drawn, read back from the axes, and that saving one leaves nothing else behind."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from image_run_samples import make_run
+from matplotlib.figure import Figure
+from PIL import Image
+
+from lowpix.data import IGNORE
+from lowpix.study.image_runs import Run
+from lowpix.study.plots import (
+    COLOURS,
+    Example,
+    curves_picture,
+    draw_curves,
+    draw_labels,
+    draw_panels,
+    draw_reached,
+    example_panels,
+    held_accuracy,
+    overview_picture,
+)
+from lowpix.study.tables import CURVE_COLUMNS
+
+PALETTE = np.array([[200, 0, 0], [0, 200, 0], [0, 0, 200]], np.uint8)
+CLASSES = ("road", "tree", "sky")
+
+
+def curves_of(runs: list[Run]) -> pd.DataFrame:
+    return pd.concat([run.frame()[list(CURVE_COLUMNS)] for run in runs], ignore_index=True)
+
+
+def example(pixels: int = 5, truth: bool = True, size: tuple[int, int] = (20, 30)) -> Example:
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, size).astype(np.uint8)
+    void = np.where(random.random(size) < 0.2, IGNORE, labels).astype(np.uint8)
+    rows, columns = (random.integers(0, side, pixels).astype(np.int32) for side in size)
+    return Example(
+        "street",
+        random.integers(0, 256, (*size, 3)).astype(np.uint8),
+        void if truth else None,
+        labels,
+        rows,
+        columns,
+        labels[rows, columns],
+        0.981 if truth else None,
+    )
+
+
+@settings(max_examples=40)
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from("abc"), st.integers(0, 1)),
+        st.lists(st.floats(0, 1), min_size=1, max_size=5),
+        min_size=1,
+    ),
+    st.integers(0, 4),
+)
+def test_held_accuracy_agrees_with_a_loop(curves: dict[tuple[str, int], list[float]], per_round: int) -> None:
+    runs = [
+        make_run(image, seed=seed, accuracies=accuracies, per_round=per_round, void_share=0.3)
+        for (image, seed), accuracies in curves.items()
+    ]
+    pixels, held = held_accuracy(curves_of(runs))
+    images = sorted({run.image for run in runs})
+    assert held.shape == (len(images), len(pixels))
+    assert pixels[0] == max(1, *(run.rounds["revealed"][0] for run in runs))
+    assert pixels[-1] == max(pixels[0], *(run.rounds["revealed"].max() for run in runs))
+    assert (np.diff(pixels) > 0).all()
+    for name, line in zip(images, held, strict=True):
+        for number, accuracy in zip(pixels, line, strict=True):
+            so_far = [
+                run.rounds[run.rounds["revealed"] <= number]["accuracy"].iloc[-1]
+                for run in runs
+                if run.image == name
+            ]
+            assert accuracy == pytest.approx(np.mean(so_far))
+
+
+def test_lines_say_what_is_privileged() -> None:
+    axes = Figure().subplots()
+    runs = [make_run(setting="margin"), make_run(setting="error_depth", privileged=True)]
+    draw_curves(axes, curves_of(runs), target=0.98)
+    margin, error_depth, target = axes.get_lines()
+    assert (margin.get_label(), margin.get_linestyle()) == ("margin", "-")
+    assert (error_depth.get_label(), error_depth.get_linestyle()) == ("error_depth (privileged)", "--")
+    assert (margin.get_color(), error_depth.get_color()) == (COLOURS[0], COLOURS[2])
+    assert set(target.get_ydata()) == {0.98}
+    assert [text.get_text() for text in axes.texts] == ["target 98 %"]
+
+
+def test_reached_counts_runs_that_ran_out_as_not_there() -> None:
+    runs = [
+        make_run("a", accuracies=[0.5, 0.96], void_share=0),
+        make_run("b", accuracies=[0.5, 0.6, 0.97], void_share=0),
+        make_run("c", accuracies=[0.5, 0.6, 0.7, 0.8], void_share=0),
+    ]
+    axes = Figure().subplots()
+    draw_reached(axes, curves_of(runs), 0.95)
+    (line,) = axes.get_lines()
+    steps = list(zip(line.get_xdata(), line.get_ydata(), strict=True))
+    assert steps == [(10, 0), (20, 1 / 3), (30, 2 / 3), (40, 2 / 3)]
+    axes = Figure().subplots()
+    draw_reached(axes, curves_of(runs), 0.99)
+    assert set(axes.get_lines()[0].get_ydata()) == {0}
+
+
+def test_labels_have_the_colours_of_the_palette_and_void_none() -> None:
+    axes = Figure().subplots()
+    labels = np.array([[0, 1], [2, IGNORE]], np.uint8)
+    draw_labels(axes, labels, PALETTE)
+    drawn = axes.images[0].get_array()
+    np.testing.assert_array_equal(drawn[..., :3][labels != IGNORE], PALETTE)
+    np.testing.assert_array_equal(drawn[..., 3], [[255, 255], [255, 0]])
+    assert axes.patch.get_hatch() == "////"
+
+
+def test_an_example_shows_its_pixels_where_they_are() -> None:
+    axes = Figure().subplots(1, 4)
+    drawn = example()
+    draw_panels(axes, example_panels(drawn), PALETTE)
+    assert [panel.get_title() for panel in axes] == [
+        "street",
+        "truth",
+        "prediction: 98.1 % right",
+        "5 pixels revealed (0.83 %)",
+    ]
+    dots = axes[3].collections[0]
+    np.testing.assert_array_equal(dots.get_offsets(), np.stack([drawn.columns, drawn.rows], axis=1))
+    np.testing.assert_allclose(dots.get_facecolors()[:, :3] * 255, PALETTE[drawn.labels])
+    np.testing.assert_array_equal(axes[0].images[0].get_array(), drawn.image)
+
+
+def test_without_a_truth_there_is_nothing_to_be_right_about() -> None:
+    axes = Figure().subplots(1, 4)
+    draw_panels(axes, example_panels(example(pixels=0, truth=False)), PALETTE)
+    assert [panel.get_title() for panel in axes] == ["street", "", "prediction", "0 pixels revealed (0 %)"]
+    assert not axes[1].axison
+
+
+def test_pictures_are_files_of_a_sensible_size_and_the_same_each_time(tmp_path: Path) -> None:
+    examples = [example(), example(2000, size=(40, 30)), example(0, truth=False)]
+    curves = curves_of([make_run(image, seed=seed) for image in "ab" for seed in (0, 1)])
+    for name in ("first", "second"):
+        rows = [example_panels(each) for each in examples]
+        overview_picture(tmp_path / f"{name}_overview.png", rows, CLASSES, PALETTE)
+        curves_picture(tmp_path / f"{name}_curves.png", curves, 0.95)
+    for kind in ("overview", "curves"):
+        first, second = (tmp_path / f"{name}_{kind}.png" for name in ("first", "second"))
+        assert first.read_bytes() == second.read_bytes()
+        with Image.open(first) as picture:
+            assert 900 < picture.width < 1500
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 100
+    assert len(list(tmp_path.iterdir())) == 4  # no temporary file stays
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("accuracies", [[1.0], [0.0], [0.0, 1.0], [0.5, 0.5]])
+def test_extreme_curves_are_drawn_without_a_warning(tmp_path: Path, accuracies: list[float]) -> None:
+    curves_picture(tmp_path / "curves.png", curves_of([make_run(accuracies=accuracies)]), 0.98)
+    assert (tmp_path / "curves.png").stat().st_size > 1000
