@@ -40,7 +40,7 @@ def read_weights(path: Path, form: str) -> tuple[dict[str, torch.Tensor], dict[s
         expected = about.pop(DIGEST, None)
     except InputError:
         raise
-    except (OSError, SafetensorError, ValueError, AttributeError, RecursionError) as fault:
+    except (OSError, SafetensorError, ValueError, AttributeError, TypeError, RecursionError) as fault:
         raise InputError(f"{path}: cannot be read ({' '.join(str(fault).split())[:200]})") from None
     if expected is not None and expected != _digest(tensors, about):
         raise InputError(f"{path}: is damaged: it does not match its own digest")

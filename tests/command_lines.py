@@ -17,7 +17,7 @@ def run_command(module: str, arguments: Sequence[str]) -> int:
             patch.delitem(sys.modules, module, raising=False)  # runpy warns of what is loaded twice
         code: object = 0
         try:
-            runpy.run_module(module, run_name="__main__")
+            runpy.run_module(module, run_name="__main__", alter_sys=True)
         except SystemExit as end:
             code = end.code or 0
         finally:

@@ -1,93 +1,69 @@
 """Real processes of a data-set study: killed, interrupted, in parallel; and a command that is told nonsense."""
 
-import os
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-import stopped_runs
 from command_lines import run_command
 from dataset_runs import without_pictures
-from stopped_runs import ROOT
+from stopped_runs import content, stop
 
 from lowpix.command import parse
 from lowpix.dataset_study import Options, dataset_study
 
 PROGRAM = "lowpix.dataset_study"
 OPTIONS = (
-    "--scene-size 32 48 --scene-count 3 --scene-classes 4 --budgets 8 --width 4 --epochs 4 --settings full sparse"
+    "--scene-size 32 48 --scene-count 3 --scene-classes 4 --budgets 8 --width 4 --epochs 10 --settings full sparse"
 )
 
 
 def stop_in_the_middle(out: Path, how: signal.Signals, *options: str) -> tuple[int, str]:
     """Send a signal to a study, with all its workers, as soon as a run keeps a state."""
-    with subprocess.Popen(
-        [sys.executable, "-m", PROGRAM, *OPTIONS.split(), "--out", str(out), *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-        start_new_session=True,
-    ) as process:
-        until = time.monotonic() + 120
-        while not list(out.glob("state/*/*.safetensors")):
-            assert process.poll() is None, process.communicate()[1]
-            assert time.monotonic() < until, "no state after two minutes"
-            time.sleep(0.002)
-        os.killpg(process.pid, how)
-        complaint = process.communicate(timeout=60)[1]
-        return process.returncode, complaint
+    command = [sys.executable, "-m", PROGRAM, *OPTIONS.split(), "--out", str(out), *options]
+    return stop(command, how, out, "state/*/*.safetensors")
 
 
 def finish(out: Path, *options: str) -> None:
     """Run the study in this process, or go on with it."""
-    dataset_study(parse(Options, [*OPTIONS.split(), "--out", str(out), *options], PROGRAM))
+    with without_pictures():
+        dataset_study(parse(Options, [*OPTIONS.split(), "--out", str(out), *options], PROGRAM))
 
 
-def content(out: Path) -> dict[str, bytes]:
+def lasting(out: Path) -> dict[str, bytes]:
     """All that must be the same."""
-    return stopped_runs.content(
-        out,
-        ("summary.csv", "ratios.csv", "history.csv", "confusion.parquet"),
-        ("models/*/*.safetensors", "predictions/**/*.png"),
-    )
+    tables = ("summary.csv", "ratios.csv", "history.csv", "confusion.parquet")
+    return content(out, tables, ("models/*/*.safetensors", "predictions/**/*.png"))
 
 
 @pytest.fixture(scope="module")
 def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("never_stopped")
-    with without_pictures():
-        finish(out)
+    finish(out)
     return out
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
 def test_killed_and_resumed_is_never_stopped(tmp_path: Path, never_stopped: Path) -> None:
     code, _ = stop_in_the_middle(tmp_path, signal.SIGKILL)
     assert code == -signal.SIGKILL
     assert not (tmp_path / "summary.csv").exists()  # it had no time to write tables
     finish(tmp_path)
-    assert content(tmp_path) == content(never_stopped)
+    assert lasting(tmp_path) == lasting(never_stopped)
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("undrawn")
-@pytest.mark.parametrize("jobs", ["1", "2"])
-def test_ctrl_c_leaves_tables_and_goes_on(jobs: str, tmp_path: Path, never_stopped: Path) -> None:
+def test_ctrl_c_leaves_tables_and_goes_on(tmp_path: Path, never_stopped: Path) -> None:
     """With two processes before and after: their number changes no table."""
     shutil.copytree(never_stopped / "image_study", tmp_path / "image_study")
-    code, complaint = stop_in_the_middle(tmp_path, signal.SIGINT, "--jobs", jobs)
+    code, complaint = stop_in_the_middle(tmp_path, signal.SIGINT, "--jobs", "2")
     assert code == 130
     assert "Traceback" not in complaint
     assert "the same command goes on from here" in complaint.splitlines()[-1]
     assert (tmp_path / "summary.csv").exists()
-    finish(tmp_path, "--jobs", jobs)
-    assert content(tmp_path) == content(never_stopped)
+    finish(tmp_path, "--jobs", "2")
+    assert lasting(tmp_path) == lasting(never_stopped)
 
 
 def test_a_bad_option_ends_in_one_line_and_code_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from command_lines import run_command
 from nbclient import NotebookClient
 
 from lowpix.command import parse
@@ -34,17 +35,17 @@ def _python_in_readme() -> list[str]:
 
 
 @pytest.mark.slow
-def test_readme_example_of_an_own_acquisition_runs(tmp_path: Path) -> None:
+def test_readme_example_of_an_own_acquisition_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The file and the two commands as they stand, on fewer and smaller scenes."""
     (code,) = (block for block in _python_in_readme() if block.startswith("# mine.py"))
     (tmp_path / "mine.py").write_text(code, encoding="utf-8")
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     study, comparison = re.findall(r"^    python (-m lowpix\.\w+ .*results/mine)$", readme, re.MULTILINE)
     small = ["--scene-count", "2", "--scene-size", "24", "32", "--max-pixels", "24", "--jobs", "2"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    for command in ([*study.split(), *small], comparison.split()):
-        run = [sys.executable, *command]
-        subprocess.run(run, cwd=tmp_path, env=environment, check=True, capture_output=True)
+    run = [sys.executable, *study.split(), *small]
+    subprocess.run(run, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)}, check=True, capture_output=True)
+    monkeypatch.chdir(tmp_path)
+    assert run_command("lowpix.compare", comparison.split()[2:]) == 0
     compared = pd.read_csv(tmp_path / "results" / "mine" / "comparison.csv")
     assert set(compared["setting"]) == {"mlp-mine.ratio", "mlp-margin", "mlp-stratified"}
 

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 
 import pytest
 from command_lines import run_command
-from hypothesis import example, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import lowpix
@@ -23,17 +23,14 @@ from lowpix.options import NOT_EMPTY, above, at_least, between, check_options
 PACKAGE = Path(lowpix.__path__[0])
 GIVEN = {"photos": Path("photos"), "model": Path("model"), "studies": (Path("study"),)}
 """Options that have no default."""
+POSITIONAL = ("photos", "studies")
 
 
 def commands() -> list[str]:
     """What `python -m lowpix.…` runs, as found by looking at the files."""
     packages = {path.parent.name for path in PACKAGE.glob("*/__main__.py")}
-    modules = {
-        path.stem
-        for path in PACKAGE.glob("[!_]*.py")
-        if re.search(r'^if __name__ == "__main__":', path.read_text(), re.M)
-    }
-    return sorted(packages | modules)
+    runs = re.compile(r'^if __name__ == "__main__":', re.MULTILINE)
+    return sorted(packages | {path.stem for path in PACKAGE.glob("[!_]*.py") if runs.search(path.read_text())})
 
 
 COMMANDS = commands()
@@ -52,6 +49,18 @@ def choices(hint: Any) -> list[str]:
     return [choice for part in get_args(hint) for choice in choices(part)]
 
 
+WORDS = st.text("abz019:.%- é", min_size=1, max_size=8)
+NAMES = ["", "margin", "os:nothing", "json:loads", "nowhere:at_all", "a b:c", "5%", "unet"]
+VALUES: dict[Any, st.SearchStrategy[Any]] = {
+    int: st.sampled_from([math.nan, math.inf, -math.inf]) | st.integers(-(10**20), 10**20) | st.integers(-3, 100),
+    float: st.floats() | st.floats(-1, 2),
+    bool: st.booleans(),
+    str: WORDS | st.sampled_from(NAMES),
+    Path: WORDS.map(Path),
+    type(None): st.none(),
+}
+
+
 def values(hint: Any) -> st.SearchStrategy[Any]:
     """Values of a type, in range, out of range, and not even numbers or choices."""
     if get_origin(hint) is Annotated:
@@ -59,27 +68,20 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     if get_origin(hint) in (Union, UnionType):
         return st.one_of([values(part) for part in get_args(hint)])
     if get_origin(hint) is tuple:
-        first, *rest = get_args(hint)
-        return (
-            st.lists(values(first), max_size=3).map(tuple)
-            if rest == [...]
-            else st.tuples(*map(values, (first, *rest)))
-        )
-    words = st.text("abz019:.%- é", min_size=1, max_size=8)
+        parts = [values(part) for part in get_args(hint) if part is not ...]
+        return st.lists(parts[0], max_size=3).map(tuple) if ... in get_args(hint) else st.tuples(*parts)
     if get_origin(hint) is Literal:
-        return st.sampled_from(get_args(hint)) | words
-    kinds: dict[Any, st.SearchStrategy[Any]] = {
-        int: st.sampled_from([math.nan, math.inf, -math.inf])
-        | st.integers(-(10**20), 10**20)
-        | st.integers(-3, 100),
-        float: st.floats() | st.floats(-1, 2),
-        bool: st.booleans(),
-        str: words
-        | st.sampled_from(["", "margin", "os:nothing", "json:loads", "nowhere:at_all", "a b:c", "5%", "unet"]),
-        Path: words.map(Path),
-        type(None): st.none(),
-    }
-    return kinds[hint]
+        return st.sampled_from(get_args(hint)) | WORDS
+    return VALUES[hint]
+
+
+def refusal(options: Any) -> str | None:
+    """What `.check()` says of them; any other exception is a fault."""
+    try:
+        options.check()
+    except InputError as fault:
+        return str(fault)
+    return None
 
 
 def one_changed() -> Iterator[tuple[str, str]]:
@@ -88,17 +90,15 @@ def one_changed() -> Iterator[tuple[str, str]]:
             yield command, field.name
 
 
-@pytest.mark.parametrize(("command", "option"), list(one_changed()), ids="-".join)
+@pytest.mark.parametrize(("command", "option"), list(one_changed()))
 def test_any_value_is_accepted_or_refused_by_name(command: str, option: str) -> None:
     kind, others = OPTIONS[command], default(command)
 
     @settings(max_examples=25)
     @given(values(get_type_hints(kind, include_extras=True)[option]))
     def check(value: Any) -> None:
-        try:
-            replace(others, **{option: value}).check()
-        except InputError as fault:
-            message = str(fault)
+        message = refusal(replace(others, **{option: value}))
+        if message is not None:
             assert message.startswith(f"--{option.replace('_', '-')} ")
             assert "\n" not in message
             parts = value if isinstance(value, tuple) else (value,)
@@ -112,11 +112,10 @@ def test_any_values_together_are_accepted_or_refused_in_one_line(data: st.DataOb
     command = data.draw(st.sampled_from(COMMANDS))
     hints = get_type_hints(OPTIONS[command], include_extras=True)
     changed = data.draw(st.lists(st.sampled_from(sorted(hints)), min_size=2, max_size=5, unique=True))
-    try:
-        replace(default(command), **{name: data.draw(values(hints[name])) for name in changed}).check()
-    except InputError as fault:
-        assert re.match(r"--[a-z-]+ ", str(fault))
-        assert "\n" not in str(fault)
+    message = refusal(replace(default(command), **{name: data.draw(values(hints[name])) for name in changed}))
+    if message is not None:
+        assert re.match(r"--[a-z-]+ ", message)
+        assert "\n" not in message
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -167,7 +166,7 @@ def test_help_names_every_option_and_its_choices(command: str, capsys: pytest.Ca
     assert run_command(f"lowpix.{command}", ["--help"]) == 0
     shown = re.sub(r"[\s│]", "", capsys.readouterr().out)
     for name, hint in get_type_hints(OPTIONS[command], include_extras=True).items():
-        assert (name.upper() if name in ("photos", "studies") else f"--{name.replace('_', '-')}") in shown
+        assert name in POSITIONAL or f"--{name.replace('_', '-')}" in shown
         if known := choices(hint):
             assert f"{{{','.join(known)}}}" in shown
     assert "--config" in shown
@@ -177,7 +176,7 @@ def test_every_command_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert {"image_study", "predict"} <= set(COMMANDS)
     assert run_command("lowpix", []) == 0
     shown = capsys.readouterr().out
-    listed = re.findall(r"^  (\w+) +\S.*$", shown, re.M)
+    listed = re.findall(r"^  (\w+) +\S.*$", shown, re.MULTILINE)
     assert sorted(listed) == COMMANDS
     assert run_command("lowpix", ["--help"]) == 0
     assert capsys.readouterr().out == shown

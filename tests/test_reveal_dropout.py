@@ -3,6 +3,7 @@
 import tomllib
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ RATE = 0.4
 every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
 
 
-def start(acquisition: str = "bald", **changes: object) -> ImageSession:
+def start(acquisition: str = "bald", **changes: Any) -> ImageSession:
     return start_plain(acquisition, **{"dropout": RATE, "samples": 6, "seed": 0} | changes)
 
 

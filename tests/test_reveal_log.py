@@ -109,22 +109,22 @@ def test_tell_refuses_and_takes_nothing(question: list[list[int]], answers: list
 @settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32),
-    rounds=st.lists(st.integers(0, 30), max_size=5),
+    rounds=st.lists(st.tuples(st.integers(0, 30), st.booleans()), min_size=1, max_size=5),
     levels=st.sampled_from([1, 3, 1000]),
     radius=st.one_of(st.integers(0, 6), st.none()),
     percent=st.one_of(st.none(), st.floats(0.5, 100)),
 )
 def test_ask_keeps_to_candidate_pixels_and_never_repeats(
-    seed: int, rounds: list[int], levels: int, radius: int | None, percent: float | None
+    seed: int, rounds: list[tuple[int, bool]], levels: int, radius: int | None, percent: float | None
 ) -> None:
     """With scores or none, spacing that is one or a map, and as many as are asked for while there are any."""
     random = np.random.default_rng(seed)
     askable = random.random(random.integers(1, 12, 2)) < random.choice([0.1, 0.6, 1])
     log, left = Log(4, askable, seed), {tuple(pixel) for pixel in np.argwhere(askable).tolist()}
-    for count in rounds:
+    for count, with_scores in rounds:
         scores = (random.integers(-levels, levels, askable.shape) / 7).astype(np.float32)
         spacing = random.uniform(0, 5, askable.shape).astype(np.float32) if radius is None else radius
-        given_scores = scores if log.asked else None
+        given_scores = scores if with_scores else None
         picks = log.ask(count, given_scores, spacing, percent)
         np.testing.assert_array_equal(log.ask(count, given_scores, spacing, percent), picks)  # nothing has changed
         assert picks.dtype == np.int64

@@ -21,14 +21,17 @@ from session_samples import (
     right,
     same_weights,
     start,
+    weights,
 )
 
 from lowpix.image_study import Options, image_study
 from lowpix.image_study.loop import Case, reveal
+from lowpix.networks.learner import FORMAT, PARTS
 from lowpix.reveal.log import UNSURE, VOID, Log
 from lowpix.reveal.oracle import LabelMapOracle
 from lowpix.reveal.schedule import Schedule
 from lowpix.reveal.session import ImageSession, Selection, fit
+from lowpix.weights import weights_file
 
 WITH_VOID = TRUTH.copy()
 WITH_VOID[:, 20:26] = VOID
@@ -78,10 +81,14 @@ def stop(session: ImageSession, folder: Path) -> None:
     session.save_networks(folder / "networks.safetensors")
 
 
-def restored(folder: Path, way: str, setting: dict[str, Any], **options: Any) -> ImageSession:
-    session = start(**setting | options)
+def restore(session: ImageSession, folder: Path, way: str) -> None:
     networks = folder / "networks.safetensors" if way == "networks" else None
     session.restore(Log.load(folder / "log.parquet"), networks)
+
+
+def restored(folder: Path, way: str, setting: dict[str, Any], **options: Any) -> ImageSession:
+    session = start(**setting | options)
+    restore(session, folder, way)
     return session
 
 
@@ -144,12 +151,11 @@ def test_a_session_that_has_been_used_may_take_another_log_over(tmp_path: Path, 
     stop(never, tmp_path)
     session = start(**setting, history=3)
     play(session, [9, 9])
-    session.restore(
-        Log.load(tmp_path / "log.parquet"), tmp_path / "networks.safetensors" if way == "networks" else None
-    )
+    restore(session, tmp_path, way)
+    assert session.scores is None  # those of what it did before
     assert_same_bits(session, never)
     session.undo(1)  # what was there before is no history of this log
-    assert session.log.fits in ([], never.log.fits[:-1])
+    assert session.log.fits == ([] if way == "networks" else never.log.fits[:-1])
 
 
 def test_after_undo_a_session_is_restored_as_it_is_then(tmp_path: Path) -> None:
@@ -232,7 +238,7 @@ def test_networks_for_other_classes_are_refused(tmp_path: Path) -> None:
         start().restore(Log(CLASSES), path)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"no networks at all", "log", "cut off"])
+@pytest.mark.parametrize("content", [None, b"", b"no networks at all", "log", "cut off", "no step", "no moments"])
 def test_a_file_that_holds_no_networks_is_refused(tmp_path: Path, content: bytes | str | None) -> None:
     path, session = tmp_path / "networks.safetensors", start()
     play(session, [5, 2])
@@ -241,6 +247,11 @@ def test_a_file_that_holds_no_networks_is_refused(tmp_path: Path, content: bytes
     elif content == "cut off":
         session.save_networks(path)
         path.write_bytes(path.read_bytes()[:-100])
+    elif content == "no step":
+        tensors = dict(zip(PARTS, weights(session), strict=True))
+        path.write_bytes(weights_file(tensors, FORMAT, {}))
+    elif content == "no moments":
+        path.write_bytes(weights_file({"flat": session.learner.flat}, FORMAT, {"step": 3}))
     elif isinstance(content, bytes):
         path.write_bytes(content)
     check_refused(session, session.log.until(5), path, path)

@@ -51,8 +51,10 @@ class Learner:
         expected = (self.flat.shape, self.flat.dtype)
         if any((value.shape, value.dtype) != expected for value in tensors.values()) or set(tensors) != set(PARTS):
             raise InputError(f"{path}: holds networks of other shapes")
+        if not isinstance(about.get("step"), int):
+            raise InputError(f"{path}: does not say how many steps its networks were trained")
         self.flat, self.first, self.second = (tensors[part].to(self.flat.device) for part in PARTS)
-        self.step = int(about["step"])
+        self.step = about["step"]
 
 
 def padded(count: int) -> int:

@@ -1,19 +1,36 @@
 """The minibatches on which the data-set network is trained."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from lowpix.data import Dataset
-from lowpix.dataset_study.labels import Annotation
 from lowpix.seeds import seed_for
 from lowpix.segmenter.augment import Augmentation, Sample
 
 KEEP = 1 << 30  # bytes of images and labels kept in memory; the rest is read again each time
 
 Item = tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float32] | None]
+
+
+class Annotated(Protocol):
+    """Images with labels to learn from."""
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Their names."""
+
+    @property
+    def read(self) -> Callable[[str], tuple[NDArray[np.uint8], NDArray[np.float32] | None]]:
+        """Labels (H, W) of an image, and how much each pixel weighs (H, W); None for all alike."""
+
+    @property
+    def sparse(self) -> bool:
+        """Whether few pixels are labelled, one by one."""
 
 
 @dataclass
@@ -25,7 +42,7 @@ class Batches:
     """
 
     dataset: Dataset
-    annotation: Annotation
+    annotation: Annotated
     augmentation: Augmentation
     size: int
     """Samples in a minibatch."""
