@@ -98,9 +98,9 @@ def _keep_traceback() -> str:
 
 
 def _grouped(kind: type[Any]) -> Any:
-    """A dataclass of those that `kind` inherits all its options from: each is a group in `--help`, the last base first.
+    """A dataclass of those that `kind` inherits all its options from: each is a group in `--help`.
 
-    `kind` itself where it has options of its own: then they are one group.
+    The last base comes first. `kind` itself where it has options of its own: then they are one group.
     """
     inherited = [part for part in reversed(kind.__mro__[1:]) if is_dataclass(part) and get_annotations(part)]
     defaults = {field.name: field.default for field in fields(kind)}

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command_lines import run_command
 from comparison_runs import budget_run, curves, rising
 from matplotlib.figure import Figure
 from PIL import Image
 
-from lowpix.command import parse
 from lowpix.compare import Options, compare
-from lowpix.compare.__main__ import command
 from lowpix.compare.comparable import comparable
 from lowpix.compare.comparison import Comparison, compare_settings, read_comparison
 from lowpix.compare.pictures import VERDICTS, comparison_picture, draw_accuracies, draw_differences
@@ -70,8 +69,8 @@ def test_from_a_folder_to_a_printed_table_and_two_files_drawn(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = write_study(tmp_path / "study", runs_of(["random", "margin", "error_depth"], seeds=2))
-    options = parse(Options, [str(folder), "--budgets", "10", "100"], "lowpix.compare")
-    command(options)
+    given = [str(folder), "--budgets", "10", "100"]
+    assert run_command("lowpix.compare", given) == 0
     printed = capsys.readouterr().out
     assert f"{folder / 'comparison.csv'}, {folder / 'comparison.png'}" in printed
     table = read_comparison(folder / "comparison.csv")
@@ -94,7 +93,7 @@ def test_from_a_folder_to_a_printed_table_and_two_files_drawn(
     (margin,) = [line for line in lines if line.startswith("margin") and "fewer pixels" in line]
     found = table[(table["kind"] == "pair") & (table["setting"] == "margin") & table["headline"]].iloc[0]
     assert f"{found['value']:+.1f}" in margin
-    command(options)
+    assert run_command("lowpix.compare", given) == 0
     assert capsys.readouterr().out == printed
 
 
@@ -121,9 +120,7 @@ def test_a_real_study_is_compared_and_drawn(tmp_path: Path, capsys: pytest.Captu
 
 
 def test_options_are_documented_and_defaults_valid(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as exit_:
-        parse(Options, ["--help"], "lowpix.compare")
-    assert exit_.value.code == 0
+    assert run_command("lowpix.compare", ["--help"]) == 0
     shown = capsys.readouterr().out
     for option in ("--targets", "--budgets", "--baseline", "--group-by", "--block-frames", "--common", "--out"):
         assert option in shown

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from command_lines import run_command
 from data_samples import write, write_folder
 from dataset_runs import WEIGHTS, images, same, save_tiny_segformer, study
 from PIL import Image
@@ -14,7 +15,6 @@ from PIL import Image
 from lowpix.command import parse
 from lowpix.data import IGNORE, open_dataset
 from lowpix.dataset_study import Options, dataset_study
-from lowpix.dataset_study.__main__ import command
 from lowpix.dataset_study.tables import dataset_overview
 from lowpix.errors import InputError
 from lowpix.image_study import Options as ImageOptions
@@ -159,7 +159,7 @@ def test_the_command_tells_where_things_are(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     given = "--scene-size 24 32 --scene-count 2 --epochs 1 --width 4 --budgets 6 --batch 2 --settings full sparse"
-    command(parse(Options, given.split(), "python -m lowpix.dataset_study"))
+    assert run_command("lowpix.dataset_study", given.split()) == 0
     printed = capsys.readouterr().out
     assert "mIoU / full" in printed
     assert "results/scenes_dataset" in printed.splitlines()[-1]
