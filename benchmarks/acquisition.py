@@ -1,7 +1,7 @@
-"""python -m benchmarks.acquisition: what each acquisition function costs, beside entropy of the same members.
+"""python -m benchmarks.acquisition: the time of each acquisition function, compared with entropy.
 
-An image's probabilities are never held at once, here as in a session: it is scored in tiles of pixels. These are a
-few generated ones, scored in turn again and again, so more of them may come from a cache than in real use.
+As in a session, an image is scored in tiles of pixels. Here a few generated tiles are scored again and again, so
+they may be in a cache more often than in real use.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,10 +22,10 @@ TILE = PixelMLP.tile
 
 @dataclass(frozen=True)
 class Options:
-    """Which acquisition functions are dear? Nanoseconds of one thread for each pixel and class."""
+    """Which acquisition functions are slow? Nanoseconds of one thread per pixel and class."""
 
     sizes: tuple[tuple[int, int], ...] = ((360, 480), (1024, 2048))
-    """Heights and widths of images, pixels."""
+    """Heights and widths of images, in pixels."""
     classes: tuple[int, ...] = (11, 19, 150)
     """Numbers of classes."""
     members: tuple[int, ...] = (4, 16)
@@ -33,22 +33,22 @@ class Options:
     functions: tuple[str, ...] = ()
     """These acquisition functions; else all that read probabilities."""
     tiles: int = 4
-    """How many different tiles there are."""
+    """Number of different tiles."""
     share: float = 1
-    """Of the tiles of an image, how many are scored: the time of the others is what these take."""
+    """Share of an image's tiles that are scored; the time is per scored pixel."""
     repeats: int = 3
-    """The least of so many is taken."""
+    """Number of repeats; the shortest time is taken."""
     smoke: bool = False
-    """A few tiles: does the benchmark run? Overrides the above."""
+    """Use a few small tiles, to check that the benchmark runs. Overrides the options above."""
     out: Path = Path("results/benchmarks/acquisition.csv")
-    """The table."""
+    """File of the table."""
 
 
 def measure(options: Options) -> Iterator[Row]:
-    """Each function's time beside entropy's, of the same tiles in turn, and how many times entropy's it is.
+    """The time of each function and of entropy on the same tiles, and their ratio.
 
-    A row's name holds its pixels, classes and members. The cost is linear in the first two if the time of a pixel
-    and class does not depend on them.
+    A row's name holds image size, classes and members. The total time is linear in pixels and classes if the time
+    per pixel and class does not depend on them.
     """
     scored = {name: one for name, one in ACQUISITIONS.items() if one.score is not None and name != "entropy"}
     functions = [choose("--functions", name, scored) for name in options.functions or scored]
@@ -71,7 +71,7 @@ def measure(options: Options) -> Iterator[Row]:
 
 
 def draw_tiles(count: int, members: int, classes: int) -> list[torch.Tensor]:
-    """Probabilities `(M, TILE, C)`, float32, views of class-major memory: what a session hands to a function."""
+    """Probabilities `(M, TILE, C)`, float32, as views of class-major memory, like those in a session."""
     draw = torch.Generator().manual_seed(members * classes)
     return [torch.randn(members, classes, TILE, generator=draw).softmax(1).transpose(1, 2) for _ in range(count)]
 
@@ -88,7 +88,7 @@ def _nanoseconds(
     count: int,
     repeats: int,
 ) -> list[float]:
-    """A pixel and class of `count` tiles, by each scorer in turn; the least of some."""
+    """The shortest time of each scorer per pixel and class, on `count` tiles. The scorers take turns."""
     least = [float("inf")] * len(scorers)
     for _ in range(repeats):
         for index, scorer in enumerate(scorers):

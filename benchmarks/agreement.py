@@ -1,6 +1,6 @@
-"""python -m benchmarks.agreement: how far do two independent draws of the members choose the same pixels?
+"""python -m benchmarks.agreement: do two independent draws of the members choose the same pixels?
 
-A choice that another draw of the same members would not make says more about the draw than about the image.
+If they do not, the choice depends more on the draw than on the image.
 """
 
 from collections.abc import Iterator
@@ -23,10 +23,11 @@ from lowpix.seeds import seed_for
 
 @dataclass(frozen=True)
 class Options:
-    """Of the 1 % of an image's pixels that a function would ask first, the share that a second draw would, too.
+    """Which share of the 1 % of pixels that a function asks first does it also ask first with a second draw?
 
-    `ensemble-M`: M networks from other initial weights, on the same revealed pixels. `dropout-K`: K samples of one
-    trained network. The pixels, drawn uniformly, are the same for both draws and for all functions.
+    `ensemble-M`: a draw is M networks with other initial weights, trained on the same revealed pixels.
+    `dropout-K`: a draw is K samples of one trained network. The revealed pixels are drawn uniformly, and are the
+    same for both draws and for all functions.
     """
 
     dataset: str = "camvid"
@@ -34,25 +35,25 @@ class Options:
     data_root: Path | None = None
     """Folder of the data set or its parent."""
     limit: int = 8
-    """So many images, spread over the train split."""
+    """Number of images, spread evenly over the train split."""
     revealed: int = 100
-    """Pixels that the networks are trained on."""
+    """Number of labelled pixels that the networks are trained on."""
     members: tuple[int, ...] = (4, 16)
-    """Networks in each draw of an ensemble."""
+    """Numbers of networks in a draw of an ensemble."""
     samples: tuple[int, ...] = (32, 128)
-    """Samples in each draw of dropout."""
+    """Numbers of samples in a draw of dropout."""
     dropout: float = 0.5
-    """Share of what the last layer reads that is dropped."""
+    """Dropout probability of the last layer's input."""
     percent: float = 1
-    """So much of the image is chosen."""
+    """Percentage of the pixels that are compared."""
     smoke: bool = False
-    """Two small scenes: does it run? Overrides the above."""
+    """Use two small scenes, to check that the benchmark runs. Overrides the options above."""
     out: Path = Path("results/benchmarks/agreement.csv")
-    """The table."""
+    """File of the table."""
 
 
 def measure(options: Options) -> Iterator[Row]:
-    """For every function and kind of members, the share in common; `baseline` is what chance would give."""
+    """The common share for each function and kind of members; `baseline` is the share expected by chance."""
     dataset = open_dataset(options.dataset, options.data_root, scene_size=(24, 32))
     for name in tqdm(spread(dataset.images, options.limit), unit="image"):
         for members, one, other in _draws(dataset, name, options):
@@ -66,7 +67,7 @@ Scores = dict[str, NDArray[np.float64]]
 
 
 def _draws(dataset: Dataset, name: str, options: Options) -> Iterator[tuple[str, Scores, Scores]]:
-    """Kinds of members, and what the functions say of two draws of each."""
+    """For each kind of members, its name and the scores of all functions for two draws."""
     image, truth = dataset.image(name), dataset.labels(name)
     assert truth is not None
     askable = truth != IGNORE
@@ -94,13 +95,13 @@ def _draws(dataset: Dataset, name: str, options: Options) -> Iterator[tuple[str,
     for samples in options.samples:
         session = trained(1, None, options.dropout, samples)
         first = scores(session)
-        session.seed += 1  # from here on nothing but samples is drawn
+        session.seed += 1  # changes only the dropout samples, because training is finished
         yield f"dropout-{samples}", first, scores(session)
 
 
 @torch.no_grad()
 def scores(session: ImageSession) -> Scores:
-    """What every function that reads probabilities says of the session's members, `(N,)` by name."""
+    """The scores `(N,)`, by name, of all functions that read probabilities, for the session's members."""
     chosen = {name: one for name, one in ACQUISITIONS.items() if one.score is not None and not one.noisy}
     tiles: dict[str, list[torch.Tensor]] = {name: [] for name in chosen}
     for _, p in session.probabilities():
@@ -111,7 +112,7 @@ def scores(session: ImageSession) -> Scores:
 
 
 def shared(one: NDArray[np.float64], other: NDArray[np.float64], percent: float) -> float:
-    """The share in common of the `percent` % highest scores of each, ties drawn at random for each."""
+    """The common share of the pixels with the `percent` % highest scores in each; ties are drawn at random."""
     count = max(1, round(one.size * percent / 100))
     draw = np.random.default_rng(0)
     chosen = []

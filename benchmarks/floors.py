@@ -1,6 +1,7 @@
-"""python -m benchmarks.floors: what one image-round must cost at least on one core here, and what it does cost.
+"""python -m benchmarks.floors: the least time that an image-round can take on one core, and the actual time.
 
-Operations and bytes from first principles, over the rates of a large product and of a large copy.
+The floor is the number of operations and bytes, divided by the measured speed of a large matrix product and a
+large copy.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,29 +24,29 @@ FLOAT = 4  # bytes
 
 @dataclass(frozen=True)
 class Options:
-    """How far from the floors is a round of `mlp`? Measured on a generated scene."""
+    """How far is a round of `mlp` from its floor? Measured on a generated scene."""
 
     size: tuple[int, int] = (360, 480)
-    """Height and width, pixels."""
+    """Height and width in pixels."""
     classes: int = 11
-    """Classes."""
+    """Number of classes."""
     revealed: int = 100
-    """Pixels that the network is trained on."""
+    """Number of labelled pixels that the network is trained on."""
     ask: int = 5
-    """Pixels asked for in a round."""
+    """Number of pixels asked in a round."""
     matrix: int = 2048
-    """Side of the matrices whose product gives the ceiling of arithmetic; its square × 32 is what is copied."""
+    """Side of the matrices whose product is timed. 32 of these matrices are copied."""
     repeats: int = 5
-    """The least of so many is taken."""
+    """Number of repeats; the shortest time is taken."""
     smoke: bool = False
-    """A small scene: does the benchmark run? Overrides the above."""
+    """Use a small scene, to check that the benchmark runs. Overrides the options above."""
     out: Path = Path("results/benchmarks/floors.csv")
-    """The table."""
+    """File of the table."""
 
 
 @dataclass(frozen=True)
 class Work:
-    """Floating-point operations and bytes read and written."""
+    """Floating-point operations, and bytes read and written."""
 
     operations: float
     bytes: float
@@ -54,20 +55,21 @@ class Work:
 def round_of_mlp(
     pixels: int, features: int, classes: int, revealed: int, ask: int, element: int = FLOAT
 ) -> dict[str, Work]:
-    """The least work of each part of a round with `margin`, nothing kept that could be read once.
+    """The least work of each part of a round with `margin`; each input is read once.
 
     `element` is the size of a feature in bytes.
     """
     width, members, steps = PixelMLP.width, PixelMLP.members, PixelMLP.steps
     weights = members * (features * width + width * width + width * classes)
-    # forward, and backward to weights and activations; the features need no gradient
+    # forward pass, and gradients of weights and activations; the features need no gradient
     step = 2 * revealed * (3 * weights - members * features * width)
     probabilities = pixels * members * classes
     return {
-        # Adam reads parameter, gradient and two moments and writes three: some 12 operations a weight
+        # Adam reads a parameter, its gradient and two moments, and writes three of these: about 12 operations per
+        # weight
         "train": Work(steps * (step + 12 * weights), steps * 7 * FLOAT * weights),
         "evaluate": Work(2 * pixels * weights, element * pixels * features),
-        # exponential (about 10 operations), sum, division, mean; label and confidence are written
+        # exponential (about 10 operations), sum, division and mean; label and confidence are written
         "softmax": Work(13 * probabilities, pixels * (1 + FLOAT)),
         "score": Work(3 * pixels * classes, FLOAT * pixels),
         "choose": Work(pixels * ask, FLOAT * pixels * ask),
@@ -75,7 +77,7 @@ def round_of_mlp(
 
 
 def measure(options: Options) -> Iterator[Row]:
-    """The ceilings, and each part of a round against its floor; `ratio` is the share of the floor."""
+    """The speed limits, and the time of each part of a round; `ratio` is the floor divided by the time."""
     rates = {dtype: _products(options, dtype) for dtype in (torch.float32, torch.bfloat16)}
     bandwidth = _copies(options)
     for dtype, rate in rates.items():
@@ -117,20 +119,20 @@ def measure(options: Options) -> Iterator[Row]:
 
 
 def _products(options: Options, dtype: torch.dtype) -> float:
-    """Operations a second in a large product."""
+    """Operations per second in a large matrix product."""
     matrix = torch.randn(options.matrix, options.matrix).to(dtype)
     return 2 * options.matrix**3 / _seconds(lambda: torch.mm(matrix, matrix), options.repeats)
 
 
 def _copies(options: Options) -> float:
-    """Bytes a second, read and written, in a large copy."""
+    """Bytes per second, read and written, in a large copy."""
     many = torch.zeros(32, options.matrix, options.matrix)
     copy = torch.empty_like(many)
     return 2 * FLOAT * many.numel() / _seconds(lambda: copy.copy_(many), options.repeats)
 
 
 def _seconds(work: Callable[[], object], repeats: int) -> float:
-    """CPU seconds of one call, the least of some."""
+    """The shortest CPU time of a call, in seconds."""
     work()
     taken = []
     for _ in range(repeats):

@@ -1,7 +1,7 @@
-"""python -m benchmarks.image_study: the speed of an image study, beside what a user would do instead.
+"""python -m benchmarks.image_study: the speed of an image study, compared with what a user would do instead.
 
-Ours and theirs take turns on the same images, pixels and initial weights, in one process of one thread, so that
-other programs on the machine slow both alike. benchmarks/README.md says what each row means.
+Ours and theirs take turns on the same images, pixels and initial weights, in one process with one thread. So other
+programs on the machine slow both equally. benchmarks/README.md explains the rows.
 """
 
 import sys
@@ -33,34 +33,34 @@ CPU = torch.device("cpu")
 
 @dataclass(frozen=True)
 class Options:
-    """How much faster than what a user would do instead? All is measured in one run, on one thread."""
+    """How much faster is an image study than what a user would do instead? Measured in one run, on one thread."""
 
     dataset: str = "camvid"
     """camvid or scenes (generated)."""
     data_root: Path | None = None
-    """Folder of the data set or its parent; else LOWPIX_DATA, ./data, the user's cache."""
+    """Folder of the data set or its parent; if not given, LOWPIX_DATA, ./data and your cache are searched."""
     images: int = 2
-    """So many images, spread over the list."""
+    """Number of images, spread evenly over the list."""
     target: float = 0.95
     """Accuracy at which the study of an image ends."""
     max_pixels: int = 1000
     """Budget of an image that does not reach the target."""
     counts: tuple[int, ...] = (20, 100, 300, 1000)
-    """Revealed pixels at which a round is timed."""
+    """Numbers of revealed pixels at which a round is timed."""
     checkpoints: tuple[int, ...] = (50, 100, 173)
-    """Revealed pixels at which accuracies are compared; 173 are 0.1 % of 360×480."""
+    """Numbers of revealed pixels at which accuracies are compared; 173 are 0.1 % of 360×480."""
     rounds: int = 10
-    """Rounds against the U-Net."""
+    """Number of rounds that are compared with the U-Net."""
     repeats: int = 3
-    """Timed rounds at each of the counts, after one that is not timed."""
+    """Number of timed rounds at each of --counts, after one round that is not timed."""
     scene_size: tuple[int, int] = (120, 160)
     """Height and width of generated scenes, pixels."""
     seed: int = 0
-    """Of first pixels and initial weights."""
+    """Seed of first pixels and initial weights."""
     smoke: bool = False
-    """One small generated scene and few pixels: does the benchmark run? Overrides the above."""
+    """Use one small scene and few pixels, to check that the benchmark runs. Overrides the options above."""
     out: Path = Path("results/benchmarks/image_study.csv")
-    """The table."""
+    """File of the table."""
 
 
 SMALL: dict[str, Any] = {
@@ -89,7 +89,7 @@ def measure(options: Options) -> Iterator[Row]:
 
 
 def _study(dataset: Dataset, name: str, options: Options) -> Generator[Row, None, Case]:
-    """An image, from its file to the target; ours then goes on, untimed, to the last checkpoint."""
+    """Time the study of an image from file to target. Ours then goes on to the last checkpoint, untimed."""
     spent = {"ours": Spent(), "theirs": Spent()}
     setting = _setting(options)
     with spent["ours"].timed():
@@ -120,7 +120,7 @@ def _study(dataset: Dataset, name: str, options: Options) -> Generator[Row, None
 
 
 def _our_rounds(case: Case, schedule: Schedule) -> Iterator[tuple[int, float]]:
-    """What the study does with one image: pixels and accuracy after each round."""
+    """Run our study of an image, and yield pixels and accuracy after each round."""
     while more := schedule.next(case.session.log.asked):
         case.ask(more)
         fit([case.session])
@@ -138,7 +138,7 @@ def _plain_rounds(plain: PlainMLP, schedule: Schedule, question: NDArray[np.int6
 
 
 def _round(dataset: Dataset, name: str, acquisition: str, count: int, options: Options) -> Iterator[Row]:
-    """Warm rounds at so many revealed pixels, drawn uniformly: fit, predict, ask."""
+    """Time warm rounds (fit, predict, ask) at `count` revealed pixels, which are drawn uniformly."""
     setting = _setting(options, acquisition=acquisition)
     case = setting.start(dataset, (name, options.seed), CPU)
     session, truth = case.session, case.truth
@@ -159,12 +159,12 @@ def _round(dataset: Dataset, name: str, acquisition: str, count: int, options: O
             plain.fit()
             plain.predict()
             plain.ask(more)
-        if repeat:  # the first, from fresh weights, has more steps
+        if repeat:  # the first round starts from fresh weights and has more steps
             yield from seconds(f"round_mlp_{acquisition}_{count}", ours, theirs)
 
 
 def _rivals(dataset: Dataset, name: str, case: Case, options: Options) -> Iterator[Row]:
-    """What else labels the image from the pixels that `case` revealed, with accuracies at the checkpoints."""
+    """Time other methods on the pixels that `case` revealed, and compare accuracies at the checkpoints."""
     image, truth = dataset.image(name), case.truth
     assert truth is not None
     question = case.session.log.pixels
@@ -208,7 +208,7 @@ def _network_round(session: ImageSession) -> NDArray[np.uint8]:
 
 
 def _counts(revealed: Iterable[int], options: Options) -> list[int]:
-    """Revealed pixels after each round of `_rivals`: the checkpoints, and evenly between."""
+    """Numbers of revealed pixels after each round of `_rivals`: the checkpoints, and evenly spaced numbers."""
     evenly = np.linspace(min(revealed), options.checkpoints[-1], options.rounds - len(options.checkpoints) + 1)
     return sorted({*evenly.astype(int).tolist(), *options.checkpoints})
 
@@ -216,7 +216,7 @@ def _counts(revealed: Iterable[int], options: Options) -> list[int]:
 def _setting(
     options: Options, *, acquisition: str = "error_depth", network: Literal["mlp", "unet"] = "mlp"
 ) -> Setting:
-    """As the command would make it."""
+    """The setting that the command would use."""
     study = StudyOptions(
         network=network, acquisition=(acquisition,), target=options.target, max_pixels=options.max_pixels
     )
@@ -228,7 +228,7 @@ def command(options: Options) -> None:
     small = replace(options, **SMALL)
     torch.set_num_threads(1)
     with threadpool_limits(1):
-        rows = list(measure(small))  # the first call of anything also loads it
+        rows = list(measure(small))  # so that first calls, which are slower, are not timed
         if options.smoke:
             options = small
         else:

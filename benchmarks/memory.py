@@ -1,6 +1,6 @@
 """python -m benchmarks.memory: the memory of an image study, summed over its processes, and of a large image.
 
-Linux only: what processes share is counted once (proportional set size).
+Linux only, because it measures the proportional set size, which counts shared memory once.
 """
 
 import subprocess
@@ -20,7 +20,7 @@ from lowpix.command import run
 from lowpix.errors import InputError
 
 MB = 1e6
-INTERVAL = 0.05  # seconds between two looks
+INTERVAL = 0.05  # seconds between two measurements
 
 
 @dataclass(frozen=True)
@@ -30,25 +30,25 @@ class Options:
     dataset: str = "camvid"
     """camvid or scenes (generated)."""
     data_root: Path | None = None
-    """Folder of the data set or its parent; else LOWPIX_DATA, ./data, the user's cache."""
+    """Folder of the data set or its parent; if not given, LOWPIX_DATA, ./data and your cache are searched."""
     few: int = 4
-    """Images of the small study."""
+    """Number of images of the small study."""
     many: int = 40
-    """Images of the large one."""
+    """Number of images of the large study."""
     stack: int = 2
-    """Images trained together, in both."""
+    """Number of images trained together, in both studies."""
     jobs: int = 2
-    """Processes of both."""
+    """Number of processes, in both studies."""
     max_pixels: int = 8
-    """Budget of an image, in both; memory hardly depends on it."""
+    """Budget of an image, in both studies; memory hardly depends on it."""
     scene_size: tuple[int, int] = (120, 160)
     """Height and width of generated scenes, pixels."""
     large: tuple[int, int] = (1024, 2048)
-    """Height and width of one large generated scene."""
+    """Height and width of one large generated scene, pixels."""
     smoke: bool = False
-    """Small generated scenes: does the benchmark run? Overrides the above."""
+    """Use small generated scenes, to check that the benchmark runs. Overrides the options above."""
     out: Path = Path("results/benchmarks/memory.csv")
-    """The table."""
+    """File of the table."""
 
 
 SMALL: dict[str, Any] = {
@@ -84,16 +84,16 @@ def measure(options: Options) -> Iterator[Row]:
 
 @dataclass(frozen=True)
 class Peak:
-    """The most that was seen at once, MB."""
+    """The largest memory measured, in MB."""
 
     tree: float
-    """All processes together."""
+    """Of all processes together."""
     process: float
-    """The largest process."""
+    """Of the largest process."""
 
 
 def _peak(arguments: Sequence[object]) -> Peak:
-    """Run an image study to its end, and watch it."""
+    """Run an image study to its end, and measure its memory."""
     with TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "lowpix.image_study", *map(str, arguments), "--out", f"{folder}/study"]
         study = subprocess.Popen(command, stdout=subprocess.DEVNULL)
@@ -102,14 +102,14 @@ def _peak(arguments: Sequence[object]) -> Peak:
             sizes = _sizes(study.pid)
             tree, process = max(tree, sum(sizes)), max(process, *sizes, 0)
             sleep(INTERVAL)
-    if study.returncode:  # it has said why
+    if study.returncode:  # the study has printed the reason
         raise InputError(f"{' '.join(command)}: ended with {study.returncode}")
     print(f"{' '.join(command[2:])}: {tree:.0f} MB, largest process {process:.0f} MB", file=sys.stderr, flush=True)
     return Peak(tree, process)
 
 
 def _sizes(parent: int) -> list[float]:
-    """Proportional set sizes of a process and all that it started, MB."""
+    """Proportional set sizes of a process and its descendants, in MB."""
     sizes = []
     with suppress(psutil.NoSuchProcess):
         for process in (psutil.Process(parent), *psutil.Process(parent).children(recursive=True)):

@@ -1,7 +1,7 @@
-"""The image study of `mlp` as one would write it first: ordinary modules, one image, whole frames in float32.
+"""A straightforward image study of `mlp`: ordinary PyTorch modules, one image, whole frames in float32.
 
-Features, widths, learning rate, steps a round and warm start are those of `lowpix.networks.PixelMLP`; the
-distance transform is Euclidean, one for each class that errs.
+Features, widths, learning rate, steps per round and warm start are those of `lowpix.networks.PixelMLP`. There is
+one Euclidean distance transform for each class with errors.
 """
 
 import numpy as np
@@ -14,18 +14,18 @@ from lowpix.data import IGNORE
 from lowpix.networks import Parameters, PixelMLP
 from lowpix.networks.features import pixel_features
 
-SPACING = 10  # pixels, between the picks of a round by margin
+SPACING = 10  # least distance in pixels between the picks of a round by margin
 
 
 class PlainMLP:
-    """An ensemble of MLPs on the pixels of one image, revealed by a label map.
+    """An ensemble of MLPs on the pixels of one image; a label map answers.
 
     Args:
         image: `(H, W, 3)` uint8.
-        truth: `(H, W)` uint8, IGNORE where nothing may be asked.
+        truth: `(H, W)` uint8; pixels with IGNORE are not asked.
         classes: C.
         acquisition: `error_depth` or `margin`.
-        initial: weights `(M, …)` to start from, as `PixelMLP.initial` makes them.
+        initial: initial weights `(M, …)`, from `PixelMLP.initial`.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class PlainMLP:
         return self.labels
 
     def accuracy(self) -> float:
-        """Of the label map with the revealed pixels in it, over the non-void pixels."""
+        """Accuracy of the label map, including revealed pixels, over the non-void pixels."""
         right = (self.labels == self.truth) | self.asked
         return float(right[self.truth != IGNORE].mean())
 
@@ -96,7 +96,7 @@ class PlainMLP:
         wrong = (self.labels != self.truth) & (self.truth != IGNORE) & ~self.asked
         depth = np.zeros(self.truth.shape)
         for label in np.unique(self.truth[wrong]):
-            errors = np.pad(wrong & (self.truth == label), 1)  # the border of the image is an edge, too
+            errors = np.pad(wrong & (self.truth == label), 1)  # the image border ends a region, too
             depth = np.maximum(depth, distance_transform_edt(errors)[1:-1, 1:-1])
         return depth
 

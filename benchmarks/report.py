@@ -1,4 +1,4 @@
-"""The tables of benchmarks: `what value unit baseline ratio`, and what they were measured on."""
+"""The tables of benchmarks: the columns `what value unit baseline ratio`, and the machine and versions."""
 
 import subprocess
 from collections.abc import Iterable, Iterator
@@ -14,7 +14,7 @@ import torch
 
 @dataclass(frozen=True)
 class Row:
-    """One measurement of ours, `value`, and of what a user would do instead, `baseline`."""
+    """A measurement of ours, `value`, and of what a user would do instead, `baseline`."""
 
     what: str
     value: float
@@ -24,14 +24,14 @@ class Row:
 
 @dataclass
 class Spent:
-    """Seconds of this process on its cores, and on the clock, which other programs make longer."""
+    """CPU seconds and wall seconds of this process. Other programs make the wall time longer."""
 
     cpu: float = 0
     wall: float = 0
 
     @contextmanager
     def timed(self) -> Iterator[None]:
-        """Add what the body takes."""
+        """Add the time of the `with` body."""
         cpu, wall = process_time(), perf_counter()
         yield
         self.cpu += process_time() - cpu
@@ -39,14 +39,15 @@ class Spent:
 
 
 def seconds(what: str, ours: Spent, theirs: Spent) -> list[Row]:
-    """The rows of a time: on the cores, and on the clock."""
+    """The rows of a time: CPU time and wall time."""
     return [Row(what, ours.cpu, "s CPU", theirs.cpu), Row(what, ours.wall, "s wall", theirs.wall)]
 
 
 def write_table(path: Path, rows: Iterable[Row], images: str) -> None:
-    """Write and print the means of rows that share `what` and `unit`, and what they were measured on.
+    """Print and write the means of rows with the same `what` and `unit`; the file also has machine and versions.
 
-    `ratio` is baseline / value, of times and memory alone; of means, so that long measurements weigh more.
+    `ratio` is baseline / value, only for times and memory. It is a ratio of means, so long measurements weigh
+    more.
     """
     groups = pd.DataFrame(list(rows)).groupby(["what", "unit"], sort=False)
     table = groups[["value", "baseline"]].mean().reset_index()
@@ -56,12 +57,19 @@ def write_table(path: Path, rows: Iterable[Row], images: str) -> None:
     print(table.to_string(index=False, float_format="%.4g", na_rep=""))
     table["measurements"] = groups.size().to_numpy()
     table["images"] = images
-    table["machine"] = f"{_processor()}, one thread a process"
-    table["torch"] = torch.__version__
-    table["commit"] = _commit()
-    table["date"] = datetime.now(UTC).date().isoformat()
+    table = table.assign(**measured_on())
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path, index=False, float_format="%.4g")
+
+
+def measured_on() -> dict[str, str]:
+    """Machine, torch version, commit and date, for the last columns of a table."""
+    return {
+        "machine": f"{_processor()}, one thread a process",
+        "torch": torch.__version__,
+        "commit": _commit(),
+        "date": datetime.now(UTC).date().isoformat(),
+    }
 
 
 def _processor() -> str:
@@ -70,7 +78,7 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    """The commit that is checked out, with `+` where lowpix or the benchmarks differ from it."""
+    """The commit that is checked out, with `+` if lowpix or the benchmarks are modified."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parents[1]), *arguments]

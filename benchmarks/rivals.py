@@ -1,4 +1,4 @@
-"""What one would otherwise use on the same revealed pixels: a random forest, a random walker."""
+"""Other methods for the same revealed pixels: a random forest and a random walker."""
 
 # mypy: disable-error-code=no-untyped-call
 
@@ -16,16 +16,16 @@ TREES = 100
 
 
 class Forest:
-    """scikit-image's trainable segmenter; its features are computed once, as ours are."""
+    """scikit-image's trainable segmenter with a random forest. Its features are computed once, like ours."""
 
     def __init__(self, image: NDArray[np.uint8]) -> None:
         features = multiscale_basic_features(image, channel_axis=-1)
         forest = RandomForestClassifier(TREES, n_jobs=1, random_state=0)
-        self.segmenter = TrainableSegmenter(forest, lambda _: features)  # it asks anew in every fit and predict
+        self.segmenter = TrainableSegmenter(forest, lambda _: features)  # it calls this in each fit and predict
         self.image = image
 
     def labels(self, question: NDArray[np.int64], answers: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Train on pixels `(n, 2)` with classes `(n,)`, label every pixel: `(H, W)`."""
+        """Train on pixels `(n, 2)` with classes `(n,)`, and label all pixels: `(H, W)`."""
         markers = np.zeros(self.image.shape[:2], np.uint8)  # 0: not revealed
         markers[tuple(question.T)] = answers + 1
         self.segmenter.fit(self.image, markers)
@@ -34,10 +34,10 @@ class Forest:
 
 
 class Walker:
-    """Each pixel's class is that of the revealed pixel that a random walk over the Lab colours likely meets first.
+    """scikit-image's random walker on Lab colours. A pixel gets the class that a random walk likely meets first.
 
-    scikit-image's own settings: with other `beta`, a smaller `tol`, or its plain conjugate gradient it was slower,
-    no better, or both.
+    The settings are scikit-image's defaults. Another `beta`, a smaller `tol` and the plain conjugate-gradient
+    solver were slower, not better, or both.
     """
 
     def __init__(self, image: NDArray[np.uint8]) -> None:
@@ -49,7 +49,7 @@ class Walker:
         markers = np.zeros(self.lab.shape[:2], np.int32)
         markers[tuple(question.T)] = indices + 1
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "The probability range")  # off by the solver's tolerance
+            warnings.filterwarnings("ignore", "The probability range")  # exceeds 0..1 by the solver's tolerance
             walked = random_walker(self.lab, markers, channel_axis=-1)
         labels: NDArray[np.uint8] = present[walked - 1]
         return labels

@@ -1,4 +1,4 @@
-"""python -m benchmarks.scaling: what a round costs as pixels, classes, members and revealed pixels grow."""
+"""python -m benchmarks.scaling: the time of a round as pixels, classes, members and revealed pixels grow."""
 
 import resource
 import sys
@@ -22,26 +22,28 @@ from lowpix.reveal.session import ImageSession, fit
 
 @dataclass(frozen=True)
 class Options:
-    """What does a round of `mlp` with `margin` cost when one thing grows? One enlarged generated scene.
+    """How does the time of a round of `mlp` with `margin` grow? One quantity grows at a time.
 
-    `baseline` is what would be spent if time were proportional to what grows, from the first row of each kind: a
-    ratio of at least 1 is no worse than that.
+    All rounds are on one enlarged generated scene.
+
+    `baseline` is the time if it were proportional to the quantity, starting from the first value. A ratio of at
+    least 1 means that growth is at most proportional.
     """
 
     sizes: tuple[tuple[int, int], ...] = ((360, 480), (1024, 2048), (2448, 3264), (5792, 8688))
-    """Heights and widths; the first is that of all other rows."""
+    """Heights and widths; the first is used while other quantities grow."""
     classes: tuple[int, ...] = (11, 50, 150)
-    """Numbers of classes; the first is that of all other rows."""
+    """Numbers of classes; the first is used while other quantities grow."""
     members: tuple[int, ...] = (4, 8, 16)
-    """Numbers of networks; the first is that of all other rows."""
+    """Numbers of networks; the first is used while other quantities grow."""
     revealed: tuple[int, ...] = (100, 1000, 5000)
-    """Revealed pixels; the first is that of all other rows."""
+    """Numbers of revealed pixels; the first is used while other quantities grow."""
     repeats: int = 3
-    """The least of so many rounds is taken."""
+    """Number of timed rounds; the shortest time is taken."""
     smoke: bool = False
-    """Small sizes: does the benchmark run? Overrides the above."""
+    """Use small sizes, to check that the benchmark runs. Overrides the options above."""
     out: Path = Path("results/benchmarks/scaling.csv")
-    """The table."""
+    """File of the table."""
 
 
 SMALL: dict[str, Any] = {
@@ -54,7 +56,7 @@ SMALL: dict[str, Any] = {
 
 
 def measure(options: Options) -> Iterator[Row]:
-    """Each kind of growth; sizes last, since the memory of a process only ever grows."""
+    """All rows; sizes come last, because the peak memory of a process never falls."""
     size, classes, members, revealed = (
         options.sizes[0],
         options.classes[0],
@@ -84,7 +86,7 @@ def measure(options: Options) -> Iterator[Row]:
 
 
 def _round(size: tuple[int, int], classes: int, members: int, revealed: int, repeats: int) -> tuple[float, float]:
-    """Seconds to begin a session, and of a warm round: fit, predict, ask for one pixel."""
+    """Seconds to make a session, and seconds of a warm round: fit, predict, and ask one pixel."""
     print(f"{size[0]}×{size[1]}, {classes} classes, {members} members, {revealed} revealed", file=sys.stderr)
     image, truth = _enlarged_scene(size, classes)
     start = process_time()
@@ -104,7 +106,7 @@ def _round(size: tuple[int, int], classes: int, members: int, revealed: int, rep
 
 
 def _enlarged_scene(size: tuple[int, int], classes: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """A scene of any size, and blocks of any number of classes: what is right has no say in the time."""
+    """An enlarged scene, and a label map of blocks with any number of classes; the time does not depend on it."""
     scenes = open_dataset("scenes", scene_count=1)
     image = Image.fromarray(scenes.image(scenes.images[0])).resize(size[::-1])
     rows, columns = (np.arange(length) * 16 // length for length in size)

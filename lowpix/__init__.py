@@ -1,7 +1,7 @@
 """How few labelled pixels does it take to segment an image, and then a whole data set?
 
-What can be imported from here is listed in `__init__.pyi`. A name is loaded when it is first used: torch
-takes seconds.
+`__init__.pyi` lists what can be imported from here. A name is loaded on first use, because importing torch takes
+seconds.
 """
 
 import lazy_loader

@@ -1,4 +1,4 @@
-"""What all commands share: options from a dataclass, a TOML file and the command line; faults as one line."""
+"""What all commands share: options come from a TOML file and the command line; an error is one line."""
 
 import signal
 import sys
@@ -9,23 +9,26 @@ from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass, make_dataclass
 from difflib import get_close_matches
 from inspect import cleandoc, get_annotations
+from io import TextIOWrapper
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import tyro
 
-from lowpix.errors import InputError, WorkError
+from lowpix.errors import InputError, WorkError, printable
 
 Options = TypeVar("Options")
 
 
 def parse(kind: type[Options], arguments: Sequence[str], program: str) -> Options:
-    """Options of dataclass `kind` from the command line, which wins over `--config file.toml`, over defaults.
+    """Read the options of dataclass `kind` from the command line and from `--config FILE.toml`.
+
+    The command line overrides the file, and the file overrides the defaults.
 
     Raises:
         InputError: the TOML file cannot be read or names an option that does not exist.
-        SystemExit: help was asked for (0), or an option is unknown or of the wrong type (2).
+        SystemExit: the user asked for help (0), or an option is unknown or of the wrong type (2).
     """
     config = ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
     config.add_argument("--config", type=Path)
@@ -34,14 +37,12 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str) -> Option
     except ArgumentError:
         raise InputError("--config: must be followed by a TOML file") from None
     from_file = _arguments(kind, known.config) if known.config else []
-    # Options of the file become arguments of their own: they get the same checks, and the later one wins. They go
-    # behind positional arguments, which a list at the end of the file would swallow.
-    front = next((index for index, argument in enumerate(rest) if argument.startswith("-")), len(rest))
-    about = (
-        f"{cleandoc(kind.__doc__ or '')}\n\n--config FILE.toml reads options of the same names from a file first."
-    )
+    # The file's options become command-line arguments: they get the same checks, and a later argument overrides
+    # an earlier one. They follow the positional arguments, which a list at the end of the file would swallow.
+    first = next((index for index, argument in enumerate(rest) if argument.startswith("-")), len(rest))
+    about = f"{cleandoc(kind.__doc__ or '')}\n\nOptions can also be read from a file: --config FILE.toml"
     grouped = tyro.cli(
-        _grouped(kind), prog=program, args=[*rest[:front], *from_file, *rest[front:]], description=about
+        _grouped(kind), prog=program, args=[*rest[:first], *from_file, *rest[first:]], description=about
     )
     if isinstance(grouped, kind):
         return grouped
@@ -50,12 +51,15 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str) -> Option
 
 
 def run(kind: type[Options], program: str, command: Callable[[Options], int | None]) -> NoReturn:
-    """Run a command on the options of the command line, and exit.
+    """Parse the command line, run the command and exit.
 
-    With what the command returns; with 2 and one line on a fault of the user's, with 1 and one line on one of the
-    machine's or the program's; with 130 on Ctrl-C and 143 on SIGTERM, after the tables of what is finished.
+    The exit code is what the command returns, 2 for wrong input, and 1 if the machine or the program fails. These
+    errors are one line each. It is 130 after Ctrl-C and 143 after SIGTERM; the tables of finished runs are written
+    first.
     """
     signal.signal(signal.SIGTERM, _terminate)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # the name of a file need not be UTF-8
     try:
         sys.exit(command(parse(kind, sys.argv[1:], program)) or 0)
     except InputError as fault:
@@ -71,15 +75,18 @@ def run(kind: type[Options], program: str, command: Callable[[Options], int | No
         _say(f"error: {fault}; the same command tries again")
     except OSError as fault:
         where = f"{fault.filename}: " if fault.filename else ""
-        _say(f"error: {where}{fault.strerror or fault}; what is finished is kept, the same command goes on")
+        _say(f"error: {where}{fault.strerror or fault}; finished work is kept; the same command goes on from here")
     except Exception as fault:
         what = " ".join(f"{type(fault).__name__}: {fault}".split())[:200]
-        _say(f"error: a fault of lowpix itself: {what}; please report it with {_keep_traceback()}")
+        if _memory_ran_out(fault):
+            _say(f"error: memory ran out ({what}); finished work is kept; the same command goes on from here")
+        else:
+            _say(f"error: a bug in lowpix: {what}; please report it with {_keep_traceback()}")
     sys.exit(1)
 
 
 class _Terminated(BaseException):
-    """SIGTERM has come; like KeyboardInterrupt it is no Exception."""
+    """The process received SIGTERM. Like KeyboardInterrupt, this is not an Exception."""
 
 
 def _terminate(*_: object) -> None:
@@ -87,20 +94,30 @@ def _terminate(*_: object) -> None:
 
 
 def _say(line: str) -> None:
-    print(line, file=sys.stderr)
+    print(printable(line), file=sys.stderr)
+
+
+def _memory_ran_out(fault: Exception) -> bool:
+    """Whether Python, numpy or torch could not allocate memory; torch has no exception of its own on a CPU."""
+    words = ("out of memory", "can't allocate memory", "not enough memory")
+    return isinstance(fault, MemoryError) or any(part in str(fault) for part in words)
 
 
 def _keep_traceback() -> str:
-    """Write down where an unexpected fault arose; gives the file's name."""
-    with NamedTemporaryFile("w", prefix="lowpix-", suffix=".txt", delete=False, encoding="utf-8") as file:
-        file.write(f"{' '.join(sys.argv)}\n\n{traceback.format_exc()}")
+    """Write the command line and the traceback of a bug to a file; return the file's name."""
+    kept = f"{' '.join(sys.argv)}\n\n{traceback.format_exc()}"
+    try:
+        with NamedTemporaryFile("wb", prefix="lowpix-", suffix=".txt", delete=False) as file:
+            file.write(kept.encode(errors="backslashreplace"))
+    except OSError as fault:
+        return f"its traceback, which cannot be written to a file ({fault.strerror})"
     return file.name
 
 
 def _grouped(kind: type[Any]) -> Any:
-    """A dataclass of those that `kind` inherits all its options from: each is a group in `--help`.
+    """A dataclass with a field for each base of `kind`, the last base first; `--help` shows each as a group.
 
-    The last base comes first. `kind` itself where it has options of its own: then they are one group.
+    If `kind` itself defines options, it is returned unchanged, and `--help` shows one group.
     """
     inherited = [part for part in reversed(kind.__mro__[1:]) if is_dataclass(part) and get_annotations(part)]
     defaults = {field.name: field.default for field in fields(kind)}
@@ -115,7 +132,7 @@ def _grouped(kind: type[Any]) -> Any:
 
 
 def _arguments(kind: type[Any], path: Path) -> list[str]:
-    """The options in a TOML file as command-line arguments."""
+    """Turn the options in a TOML file into command-line arguments."""
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as fault:
@@ -126,15 +143,18 @@ def _arguments(kind: type[Any], path: Path) -> list[str]:
         name = key.replace("_", "-")
         if name not in valid:
             close = [f"; did you mean {other.replace('-', '_')}?" for other in get_close_matches(name, valid, 1)]
-            known = f"; there are {', '.join(sorted(valid))}"
+            known = f"; the options are {', '.join(sorted(valid))}"
             raise InputError(f"--config {path}: no option {key!r}{''.join(close) or known}")
         if isinstance(value, bool):
             arguments.append(f"--{name}" if value else f"--no-{name}")
             continue
-        values = [str(item) for item in (value if isinstance(value, list) else [value])]
+        items = value if isinstance(value, list) else [value]
+        if any(isinstance(item, dict | list) for item in items):
+            raise InputError(f"--config {path}: {key}: must be a text, a number, true, false or a list of these")
+        values = [str(item) for item in items]
         for item in values:
             if item.startswith("-") and not _is_number(item):
-                raise InputError(f"--config {path}: {key} = {item!r}: a value must not begin with a dash")
+                raise InputError(f"--config {path}: {key} = {item!r}: must not begin with a dash")
         arguments += [f"--{name}", *values]
     return arguments
 

@@ -1,4 +1,4 @@
-"""python -m lowpix.doctor: what is wrong with a data set, all at once."""
+"""python -m lowpix.doctor: list every fault of a data set."""
 
 from dataclasses import dataclass
 
@@ -11,27 +11,28 @@ from lowpix.options import check_options
 
 @dataclass(frozen=True)
 class Options(DataOptions):
-    """List every fault of a data set before a study starts, with class shares and the share of void.
+    """List every fault of a data set, the share of each class and the share of void pixels.
 
-    Exit code 0: no fault. 2: faults, or the data set cannot be opened.
+    The exit code is 0 without faults, and 2 with faults or if the data set cannot be opened.
 
     python -m lowpix.doctor --dataset folder --data-root photos
+
     python -m lowpix.doctor --dataset folder --data-root photos --no-labels
     """
 
     labels: bool = True
-    """Expect a label map for each image; --no-labels checks photographs alone."""
+    """Expect a label map for each image; --no-labels checks the images alone."""
 
     def check(self) -> None:
-        """Raises InputError for an option out of range, by name, with the rule."""
+        """Raise InputError for the first option that breaks a rule, with its name and the rule."""
         check_options(self)
 
 
 def doctor(options: Options) -> tuple[Dataset, Report]:
-    """Read the images and label maps that the options name, and tell all that is wrong with them.
+    """Read the images and label maps that the options name, and report every fault.
 
     Raises:
-        InputError: an option out of range, or a data set that cannot be opened.
+        InputError: an option is out of range, or the data set cannot be opened.
     """
     options.check()
     dataset = open_data(options)
@@ -40,7 +41,7 @@ def doctor(options: Options) -> tuple[Dataset, Report]:
 
 
 def describe(dataset: Dataset, report: Report, images: int, labelled: bool = True) -> str:
-    """The report as text: class shares, then warnings, then faults, a line each."""
+    """The report as text: class shares, warnings and faults, one per line."""
     of = "" if images == len(dataset.images) else f" of {len(dataset.images)}"
     lines = [f"{dataset.name}, split {dataset.split}: {images}{of} images, {len(dataset.classes)} classes"]
     if labelled and dataset.classes:
@@ -61,7 +62,7 @@ def describe(dataset: Dataset, report: Report, images: int, labelled: bool = Tru
 
 
 def command(options: Options) -> int:
-    """Print the report; 2 where there are faults."""
+    """Print the report; return 2 if there are faults, else 0."""
     dataset, report = doctor(options)
     images = len(dataset.images) if options.limit is None else min(options.limit, len(dataset.images))
     print(describe(dataset, report, images, options.labels))

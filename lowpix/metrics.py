@@ -1,4 +1,4 @@
-"""Segmentation metrics, all read off one confusion matrix."""
+"""Segmentation metrics, all computed from one confusion matrix."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,19 +10,19 @@ from lowpix.errors import InputError
 def confusion(truth: NDArray[np.uint8], prediction: NDArray[np.uint8], classes: int) -> NDArray[np.int64]:
     """Count the pixels of every pair (true class, predicted class).
 
-    `truth` and `prediction` are label maps of one shape (any, so a selection of pixels will do), uint8, ids
-    below `classes` or IGNORE. The result is (C, C + 1) int64: rows are true classes, columns predicted ones;
-    the last column counts the pixels that were predicted to be nothing (IGNORE), which are therefore wrong.
-    Pixels whose truth is void count nowhere. Matrices of several images add up.
+    `truth` and `prediction` are uint8 arrays of the same shape, with ids below `classes` or IGNORE: label maps or
+    any selection of pixels. The result is (C, C + 1) int64: rows are true classes, columns are predicted classes.
+    The last column counts pixels with a true class that are predicted as IGNORE; they are wrong. Void pixels of
+    the truth are not counted. The matrices of several images can be added.
 
-    Raises InputError on another dtype, on shapes that differ and on ids that are neither a class nor IGNORE.
+    Raises InputError on another dtype, on different shapes and on ids that are neither a class nor IGNORE.
     """
     if truth.dtype != np.uint8 or prediction.dtype != np.uint8:
         raise InputError(f"confusion: label maps must be uint8, not {truth.dtype} and {prediction.dtype}")
     if truth.shape != prediction.shape:
         raise InputError(f"confusion: truth {truth.shape} and prediction {prediction.shape} differ in shape")
-    # Both bytes side by side number one of 256 × 256 cells: one pass counts, and faulty ids show as cells
-    # that should be empty, so that looking for them costs nothing.
+    # Both bytes together index one of 256 × 256 cells. One pass counts all pairs, and an invalid id shows up in a
+    # cell that should be empty.
     pair = (truth.astype(np.uint16) << 8) | prediction
     cells = np.bincount(pair.ravel(), minlength=256 * 256).reshape(256, 256).astype(np.int64, copy=False)
     for what, counts in (("truth", cells.sum(axis=1)), ("prediction", cells.sum(axis=0))):
@@ -33,15 +33,15 @@ def confusion(truth: NDArray[np.uint8], prediction: NDArray[np.uint8], classes: 
 
 
 def accuracy(confusion: NDArray[np.int64]) -> float:
-    """Share of the non-void pixels that are labelled rightly, 0 to 1; nan if there are none."""
+    """Share of the non-void pixels that have the correct label, 0 to 1; nan if there are no such pixels."""
     pixels = confusion.sum()
     return float(np.trace(confusion) / pixels) if pixels else float("nan")
 
 
 def iou(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Intersection over union per class, (C,) float64; nan for a class that the truth does not hold.
+    """Intersection over union of each class, (C,) float64; nan for a class that is absent from the truth.
 
-    A pixel wrongly given to such an absent class still counts as missing from its true class.
+    A pixel predicted as an absent class still counts as an error of its true class.
     """
     right = np.diagonal(confusion)
     true = confusion.sum(axis=1)
@@ -50,7 +50,7 @@ def iou(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def miou(confusion: NDArray[np.int64]) -> float:
-    """Mean of `iou` over the classes that the truth holds; nan if it holds none."""
+    """Mean of `iou` over the classes in the truth; nan if it has none."""
     each = iou(confusion)
     held = each[~np.isnan(each)]
     return float(held.mean()) if held.size else float("nan")

@@ -1,12 +1,12 @@
-"""Seeds from what they are for, never from the setting or the order of work."""
+"""Seeds that depend on their purpose, never on the setting or the order of work."""
 
 import hashlib
 
 
 def seed_for(*parts: object) -> int:
-    """A 63-bit seed that depends on the parts, in order, and on nothing else.
+    """A 63-bit seed that depends only on the parts and their order.
 
-    A study gives (study seed, data set, image, purpose), so all settings share first pixels and initial weights
+    A study gives (study seed, data set, image, purpose). So all settings share first pixels and initial weights,
     and can be compared in pairs.
     """
     digest = hashlib.sha256("\0".join(str(part) for part in parts).encode()).digest()

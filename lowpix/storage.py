@@ -1,9 +1,12 @@
-"""Files that are there whole or not at all, and tables that are read back to the last bit."""
+"""Write files completely or not at all, and write tables so that every bit is read back."""
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+import re
+import socket
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 
 import pandas as pd
@@ -12,78 +15,118 @@ import pyarrow.parquet as pq
 
 from lowpix.errors import InputError
 
+HOST = re.sub(r"[^\w]", "_", socket.gethostname())
+
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary name beside `path` to write to; at the end it becomes `path`, on an error it goes.
+    """Yield a temporary file name next to `path`. At the end it is renamed to `path`; on an error it is removed.
 
-    Folders are made as needed. The temporary name begins with a dot and ends in `.tmp`, so that no search for
-    results finds what a killed process left, and holds the process id, so that two processes never share one.
+    Missing folders are made. The temporary name begins with a dot and ends in `.tmp`, so a search for results does
+    not find what a killed process left. It holds the host and the process id, so two processes never share a name.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name[:40]}.{HOST}-{os.getpid()}.tmp")  # at most 255 bytes
     try:
         yield temporary
         with temporary.open("rb") as file:
-            os.fsync(file.fileno())  # else, after a power cut, the new name may stand for an empty file
+            os.fsync(file.fileno())  # otherwise the renamed file may be empty after a power cut
         temporary.replace(path)
-    except BaseException:  # Ctrl-C as well
+    except BaseException:  # including Ctrl-C
         temporary.unlink(missing_ok=True)
         raise
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file whole."""
+    """Write a file completely or not at all."""
     with atomic(path) as temporary:
         temporary.write_bytes(content)
 
 
-def read_csv(path: Path, kinds: Mapping[str, str], what: str, others: str | None = None) -> pd.DataFrame:
-    """Read the columns `kinds`, by name and pandas type, of a CSV file; further ones, too, if these are `others`.
+def read_csv(
+    path: Path, kinds: Mapping[str, str], what: str, others: str | None = None, content: bytes | None = None
+) -> pd.DataFrame:
+    """Read columns of a CSV file; `kinds` maps their names to pandas types.
 
-    Raises InputError where the file cannot be read as `what`.
+    With `others`, all further columns are read as that type. `content` is the content of the file, if it was read
+    before. Raises InputError if the file cannot be read as `what`.
     """
     try:
+        content = path.read_bytes() if content is None else content
         if others is not None:
-            kinds = {str(column): others for column in pd.read_csv(path, nrows=0).columns} | dict(kinds)
+            kinds = {str(column): others for column in pd.read_csv(BytesIO(content), nrows=0).columns} | dict(
+                kinds
+            )
         return pd.read_csv(
-            path,
+            BytesIO(content),
             dtype={column: kind for column, kind in kinds.items() if kind != "float64"},
-            # pandas' own parser may miss the last bit
+            # pandas' parser can get the last bit wrong
             converters={column: _float for column, kind in kinds.items() if kind == "float64"},
-            keep_default_na=False,  # an image may be called "null"
+            keep_default_na=False,  # an image may have the name "null"
             na_values={column: [""] for column, kind in kinds.items() if kind == "Int64"},
         )[list(kinds)]
     except (OSError, ValueError, KeyError) as fault:
         raise InputError(f"{path}: cannot be read as {what} ({_one_line(fault)})") from None
 
 
-def read_parquet(path: Path, schema: pa.Schema) -> pa.Table:
-    """Read a parquet file. Raises InputError where it cannot be read, or its columns are not those of `schema`."""
+def read_parquet(path: Path, schema: pa.Schema, content: bytes | None = None) -> pa.Table:
+    """Read a parquet file; `content` is its content, if it was read before.
+
+    Raises InputError if it cannot be read, or its columns are not those of `schema`.
+    """
     try:
-        table = pq.ParquetFile(path).read()
-    except (OSError, pa.ArrowException) as fault:
+        table = pq.ParquetFile(path if content is None else pa.BufferReader(content)).read()
+    except (OSError, ValueError, pa.ArrowException) as fault:
         raise InputError(f"{path}: cannot be read as a table ({_one_line(fault)})") from None
     try:
-        return table.cast(schema).replace_schema_metadata(table.schema.metadata)  # long strings are strings, too
+        return table.cast(schema).replace_schema_metadata(table.schema.metadata)  # large_string becomes string
     except (pa.ArrowException, ValueError):
         raise InputError(f"{path}: was written by another version of lowpix: its columns differ") from None
 
 
-def write_parquet(path: Path, frame: pd.DataFrame, schema: pa.Schema) -> None:
-    """Write a table so that the same rows give the same bytes."""
-    # Without the metadata that pandas adds, so that its version leaves no trace in the file.
+def parquet_bytes(frame: pd.DataFrame, schema: pa.Schema) -> bytes:
+    """A table as a parquet file; the same rows give the same bytes."""
+    # pandas' metadata is dropped, because it holds the pandas version
     table = pa.Table.from_pandas(frame, schema=schema, preserve_index=False).replace_schema_metadata()
-    # Floats hardly repeat: their bytes, stored by place, take a third less room than a dictionary of them.
+    # floats rarely repeat: byte-stream split makes them a third smaller than a dictionary does
     floats = [column.name for column in schema if pa.types.is_floating(column.type)]
+    buffer = BytesIO()
     pq.write_table(
         table,
-        path,
+        buffer,
         compression="zstd",
         compression_level=19,
         use_dictionary=[column.name for column in schema if column.name not in floats],
         use_byte_stream_split=floats,
     )
+    return buffer.getvalue()
+
+
+def csv_bytes(frame: pd.DataFrame) -> bytes:
+    """A table as a CSV file; the same rows give the same bytes."""
+    return frame.to_csv(index=False, lineterminator="\n").encode()
+
+
+def remove_leftovers(folder: Path, within: Iterable[str] = ()) -> None:
+    """Remove temporary files that killed processes of this machine left.
+
+    They are searched for in `folder` itself, and in and below its sub-folders `within`.
+    """
+    pattern = ".*.tmp"
+    for path in [*folder.glob(pattern), *(path for name in within for path in (folder / name).rglob(pattern))]:
+        named = re.fullmatch(rf"\..*\.(?:{HOST}-)?(\d+)\.tmp", path.name, re.DOTALL)
+        if named and not _runs(int(named[1])):
+            path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except PermissionError:  # another user's process
+        return True
+    return True
 
 
 def _float(text: str) -> float:

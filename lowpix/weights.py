@@ -1,4 +1,4 @@
-"""Weights in safetensors files that hold a digest of all that is in them, so that a flipped bit is found."""
+"""Weights in safetensors files. Each file holds a digest of its content, so a flipped bit is found."""
 
 import hashlib
 import json
@@ -16,13 +16,13 @@ DIGEST = "sha256"
 
 
 def weights_file(tensors: Mapping[str, torch.Tensor], form: str, about: Mapping[str, Any]) -> bytes:
-    """A safetensors file of tensors on the CPU, with `about`, as JSON, under the metadata key `form`."""
-    # under one key: safetensors writes several in any order, and the same weights should be the same bytes
+    """A safetensors file of CPU tensors; the metadata key `form` holds `about` as JSON."""
+    # one key only: safetensors writes several keys in any order, and the same weights should give the same bytes
     return save(dict(tensors), {form: json.dumps({**about, DIGEST: _digest(tensors, about)})})
 
 
 def read_weights(path: Path, form: str) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The tensors of a file, and what it says about them. A file without a digest is taken as it is.
+    """The tensors and the `about` of a file. A file without a digest is not checked.
 
     Raises:
         InputError: the file cannot be read, has no metadata key `form`, or does not match its digest.
@@ -34,7 +34,7 @@ def read_weights(path: Path, form: str) -> tuple[dict[str, torch.Tensor], dict[s
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             if form not in metadata:
-                raise InputError(f"{path}: is no file of the form {form!r}")
+                raise InputError(f"{path}: has no metadata key {form!r}")
             about = json.loads(metadata[form])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         expected = about.pop(DIGEST, None)
@@ -43,7 +43,7 @@ def read_weights(path: Path, form: str) -> tuple[dict[str, torch.Tensor], dict[s
     except (OSError, SafetensorError, ValueError, AttributeError, TypeError, RecursionError) as fault:
         raise InputError(f"{path}: cannot be read ({' '.join(str(fault).split())[:200]})") from None
     if expected is not None and expected != _digest(tensors, about):
-        raise InputError(f"{path}: is damaged: it does not match its own digest")
+        raise InputError(f"{path}: is damaged: its content does not match its digest")
     return tensors, about
 
 

@@ -36,10 +36,10 @@ def data_root() -> Path:
 @pytest.fixture
 def undrawn_images(monkeypatch: pytest.MonkeyPatch) -> None:
     """Image studies draw no pictures, which are most of the time of a tiny one."""
-    monkeypatch.setattr("lowpix.image_study.study.write_pictures", lambda *_, **__: None)
+    monkeypatch.setattr("lowpix.image_study.study.image_pictures", lambda *_, **__: {})
 
 
 @pytest.fixture
 def undrawn(undrawn_images: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither image nor data-set studies draw pictures."""
-    monkeypatch.setattr("lowpix.dataset_study.study.write_dataset_pictures", lambda *_, **__: None)
+    monkeypatch.setattr("lowpix.dataset_study.study.dataset_pictures", lambda *_, **__: {})

@@ -23,8 +23,8 @@ SMALL: dict[str, Any] = SCENES | {"budgets": (8,), "epochs": 2, "batch": 2, "wid
 def without_pictures() -> Iterator[None]:
     """For fixtures of a module, to which the fixture `undrawn` of a test comes too late."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lowpix.image_study.study.write_pictures", lambda *_, **__: None)
-        patch.setattr("lowpix.dataset_study.study.write_dataset_pictures", lambda *_, **__: None)
+        patch.setattr("lowpix.image_study.study.image_pictures", lambda *_, **__: {})
+        patch.setattr("lowpix.dataset_study.study.dataset_pictures", lambda *_, **__: {})
         yield
 
 

@@ -19,7 +19,7 @@ def studied(out: Path, **options: Any) -> Path:
     """Run an image study without pictures: five to twelve pixels in three rounds; gives its folder."""
     given = SMALL | {"stop": "budget", "repeats": 2, "out": out} | options
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lowpix.image_study.study.write_pictures", lambda *_, **__: None)
+        patch.setattr("lowpix.image_study.study.image_pictures", lambda *_, **__: {})
         return image_study(ImageOptions(**given)).folder
 
 

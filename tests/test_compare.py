@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from lowpix.image_study import image_study
 from lowpix.study.folder import open_study
 from lowpix.study.image_runs import IMAGES as IMAGE_STUDIES
 from lowpix.study.image_runs import Run
+from lowpix.study.plots import figure_png
 
 SLOPES = {"random": 0.85, "margin": 0.95, "error_depth": 0.99}
 IMAGES = ("0001TP_006690", "0001TP_006930", "0006R0_f00930", "0006R0_f01230", "Seq05VD_f00000")
@@ -31,7 +33,7 @@ IMAGES = ("0001TP_006690", "0001TP_006930", "0006R0_f00930", "0006R0_f01230", "S
 @pytest.fixture
 def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of a small comparison's time is its picture."""
-    monkeypatch.setattr("lowpix.compare.study.comparison_picture", lambda *_: None)
+    monkeypatch.setattr("lowpix.compare.study.comparison_picture", lambda *_: Figure())
 
 
 def runs_of(settings: Sequence[str], images: Sequence[str] = IMAGES, seeds: int = 1, **facts: Any) -> list[Run]:
@@ -115,7 +117,8 @@ def test_a_real_study_is_compared_and_drawn(tmp_path: Path, capsys: pytest.Captu
     )
     for setting in last.index:
         assert ten[setting] == pytest.approx(at[setting])
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["comparison.csv", "comparison.png"]
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written == {"comparison.csv", "comparison.png", "comparison.sha256"}
     assert "mlp-margin" in capsys.readouterr().out
 
 
@@ -277,15 +280,16 @@ def test_runs_without_a_number_of_pixels_in_common_are_refused() -> None:
 @pytest.mark.parametrize(
     "settings", [["random"], ["random", "error_depth"], [f"s{k}" for k in range(9)] + ["random"]]
 )
-def test_pictures_of_any_number_of_settings(tmp_path: Path, settings: list[str]) -> None:
+def test_pictures_of_any_number_of_settings(settings: list[str]) -> None:
     made = {
         name: {(image, 0): rising(0.3 + 0.01 * k, 0.6 + 0.03 * k) for image in "ab"}
         for k, name in enumerate(settings)
     }
     found = compare_settings(comparable(curves(made)), targets=[0.6, 0.8], budgets=[50])
-    comparison_picture(tmp_path / "one.png", found)
-    comparison_picture(tmp_path / "two.png", found)
-    assert (tmp_path / "one.png").read_bytes() == (tmp_path / "two.png").read_bytes()
+    one, two = (figure_png(comparison_picture(found)) for _ in range(2))
+    assert one == two
+    with Image.open(BytesIO(one)) as picture:
+        assert np.array(picture.convert("L")).std() > 10
     assert describe(found, found.curves)
     left, right = Figure().subplots(1, 2)
     draw_accuracies(left, found)

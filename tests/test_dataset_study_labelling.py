@@ -9,6 +9,7 @@ import pytest
 from data_samples import write, write_folder
 from dataset_runs import identity, images, study, trained
 from PIL import Image
+from refusals import unsealed
 
 from lowpix.dataset_study import Options, dataset_study
 from lowpix.errors import InputError
@@ -163,6 +164,9 @@ def test_a_faulty_label_map_is_named_before_anything_is_trained(
         ids = np.full((24, 32), 9)
         ids[0] = 255  # void is no id of a class, and no fault
         write(file, ids)
+    with pytest.raises(InputError, match=rf"{file.name}: has changed since"):
+        study(tmp_path / "out", ["full", "pseudo"], budgets=(9,), image_study=folder)
+    unsealed(folder)
     with pytest.raises(InputError, match=rf"{file.name}: .*{told}"):
         study(tmp_path / "out", ["full", "pseudo"], budgets=(9,), image_study=folder)
     assert not trained(tmp_path / "out")

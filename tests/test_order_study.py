@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 import tomli_w
 from data_samples import write
+from matplotlib.figure import Figure
 from order_runs import SMALL, lasting, ordered, studied
 from PIL import Image
+from refusals import unsealed
 
 from lowpix.command import parse
 from lowpix.errors import InputError
@@ -38,7 +40,7 @@ def few_steps(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lowpix.order_study.study.order_picture", lambda *_: None)
+    monkeypatch.setattr("lowpix.order_study.study.order_picture", lambda *_: Figure())
 
 
 @pytest.fixture(scope="module")
@@ -167,9 +169,9 @@ def test_without_an_image_study_one_is_run(
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"batch": 0}, "--batch 0: must be at least 1"),
-        ({"seeds": 0}, "--seeds 0: must be at least 1"),
-        ({"plateau_cap": 0}, "--plateau-cap 0: must be at least 1"),
+        ({"batch": 0}, "--batch 0: must be "),
+        ({"seeds": 0}, "--seeds 0: must be "),
+        ({"plateau_cap": 0}, "--plateau-cap 0: must be "),
         ({"setting": "mlp-random"}, r"--setting mlp-random: .*x holds mlp-margin"),
         ({"images": ("scene_9",)}, "--images scene_9: must be one of .* 2 finished images"),
         ({"group_by": "("}, r"--group-by \("),
@@ -182,8 +184,8 @@ def test_options_out_of_range(study: Path, tmp_path: Path, options: dict[str, An
 
 
 def changed(study: Path, folder: Path, **settings: Any) -> Path:
-    """A copy of a study whose `study.toml` says something else."""
-    shutil.copytree(study, folder)
+    """A copy of a study of an older lowpix whose `study.toml` says something else."""
+    unsealed(shutil.copytree(study, folder))
     document = tomllib.loads((folder / "study.toml").read_text(encoding="utf-8"))
     document["settings"] |= settings
     (folder / "study.toml").write_text(tomli_w.dumps(document), encoding="utf-8")
@@ -229,7 +231,7 @@ def test_tables_that_cannot_be_used(study: Path, tmp_path: Path) -> None:
     (lacking / "revealed.parquet").unlink()
     with pytest.raises(InputError, match=r"revealed\.parquet: cannot be read"):
         ordered(lacking, out)
-    refused = shutil.copytree(study, tmp_path / "refused")  # every answer about a run was one without a class
+    refused = unsealed(shutil.copytree(study, tmp_path / "refused"))  # no answer about a run was a class
     shutil.rmtree(refused / "runs")
     curves, revealed, _ = Study(study, IMAGES).tables()
     of_run = [(table["image"] == "scene_001") & (table["seed"] == 1) for table in (curves, revealed)]

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from order_runs import lasting, ordered, studied
 from stopped_runs import identity, stop
 
@@ -13,7 +14,7 @@ from stopped_runs import identity, stop
 def test_killed_and_resumed_is_never_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("lowpix.order_study.study.order_picture", lambda *_: None)
+    monkeypatch.setattr("lowpix.order_study.study.order_picture", lambda *_: Figure())
     study = studied(tmp_path / "x", repeats=1)
     ordered(study, tmp_path / "whole", seeds=1)
     killed, runs = tmp_path / "killed", "runs/*/*/*.parquet"

@@ -1,5 +1,6 @@
 """Labels of new photographs by a trained network."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_photographs_are_never_overwritten(
     monkeypatch.chdir(tmp_path)
     for out in (photos, Path("photos"), photos / ".." / "photos", tmp_path / "link"):
         for fresh in (False, True):
-            with refused(f"--out {out}", "house.png", "another folder"):
+            with refused(f"--out {out}", photos, "another folder"):
                 predict(Options(photos, model, out, fresh=fresh))
     assert (photos / "house.png").read_bytes() == before
 
@@ -100,12 +101,36 @@ def test_photographs_are_never_overwritten(
 @pytest.mark.parametrize("folder", ["images", "images/sub", "labels"])
 def test_a_data_sets_own_folders_are_not_written_to(model: Path, tmp_path: Path, folder: str) -> None:
     """Else the label maps were taken for photographs, or for labels by hand, from then on."""
-    write(tmp_path / "own/images/a.jpg", np.zeros((20, 30, 3)))
+    write(tmp_path / "own/images/deep/a.jpg", np.zeros((20, 30, 3)))
     with refused(f"--out {tmp_path / 'own' / folder}", "another folder"):
         predict(Options(tmp_path / "own", model, tmp_path / "own" / folder))
-    assert sorted(path.name for path in (tmp_path / "own").rglob("*")) == ["a.jpg", "images"]
+    assert sorted(path.name for path in (tmp_path / "own").rglob("*")) == ["a.jpg", "deep", "images"]
     assert predict(Options(tmp_path / "own", model, tmp_path / "own/predicted")) == 1
-    assert predict(Options(tmp_path / "own/images", model, tmp_path / "own/images/predicted")) == 1
+    photographs = tmp_path / "own/images/deep"
+    with refused(photographs, "another folder"):
+        predict(Options(photographs, model, photographs / "predicted"))
+    assert list(photographs.iterdir()) == [photographs / "a.jpg"]
+
+
+def test_a_photographs_own_name_is_no_reason_to_write_over_it(model: Path, photos: Path, tmp_path: Path) -> None:
+    """`house.png` beside `house.jpg` would be taken for a photograph by the next call."""
+    (photos / "house.png").rename(photos / "house.tif")
+    before = sorted(photos.iterdir())
+    for _ in range(2):
+        with refused(f"--out {photos}"):
+            predict(Options(photos, model, photos))
+        assert sorted(photos.iterdir()) == before
+    assert predict(Options(photos, model, tmp_path / "labels")) == 3
+
+
+def test_a_folder_with_the_model_in_it_is_kept_apart_from_label_maps(photos: Path, tmp_path: Path) -> None:
+    model = trained(tmp_path / "study/models/full/0.safetensors", seed=0)
+    for out in (model.parent, tmp_path / "study"):
+        for fresh in (False, True):
+            with refused(f"--out {out}", model):
+                predict(Options(photos, model, out, fresh=fresh))
+    assert [path for path in tmp_path.rglob("*") if path.is_file() and photos not in path.parents] == [model]
+    assert predict(Options(photos, model, model.parent / "labels")) == 3  # a new folder beside it holds nothing
 
 
 @pytest.mark.parametrize("what", ["model", "photos", "empty"])
@@ -124,7 +149,7 @@ def test_labels_by_hand_are_never_overwritten(model: Path, tmp_path: Path) -> No
     (tmp_path / "own/classes.json").write_text('{"classes": ["a", "b"], "ignore_index": null}', encoding="utf-8")
     before = (tmp_path / "own/labels/a.png").read_bytes()
     for options in ({}, {"fresh": True}):
-        with refused("would overwrite", "a.png", "another folder"):
+        with refused(tmp_path / "own/labels", "another folder"):
             predict(Options(tmp_path / "own", model, tmp_path / "own/labels", **options))
     (tmp_path / "labels").mkdir()
     (tmp_path / "labels/a.png").write_bytes(before)
@@ -132,6 +157,37 @@ def test_labels_by_hand_are_never_overwritten(model: Path, tmp_path: Path) -> No
         with refused("a.png", "not by this program", "another folder"):
             predict(Options(tmp_path / "own", model, tmp_path / "labels", fresh=fresh))
     assert (tmp_path / "own/labels/a.png").read_bytes() == before == (tmp_path / "labels/a.png").read_bytes()
+
+
+def test_a_corrected_label_map_is_never_overwritten(model: Path, photos: Path, tmp_path: Path) -> None:
+    options = Options(photos, model, tmp_path / "labels")
+    predict(options)
+    corrected = write(tmp_path / "labels/house.png", np.ones((17, 23)))
+    by_hand = corrected.read_bytes()
+    others = {path: path.read_bytes() for path in (tmp_path / "labels").iterdir() if path != corrected}
+    with refused(corrected, "changed since"):
+        predict(replace(options, fresh=True))
+    assert {path: path.read_bytes() for path in others} == others  # the others are not removed either
+    assert predict(options) == 0  # goes on, and leaves it alone
+    (tmp_path / "labels/street.png").unlink()
+    assert predict(options) == 1
+    assert corrected.read_bytes() == by_hand
+
+
+def test_a_folder_is_no_model_and_told_which_file_to_give(
+    model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """That of the models of a study, and the study's own, in which many people would look."""
+    (tmp_path / "study/models/full").mkdir(parents=True)
+    file = model.rename(tmp_path / "study/models/full/0.safetensors")
+    for folder in ("study", "study/models", "study/models/full"):
+        arguments = [photos, "--model", tmp_path / folder, "--out", tmp_path / "labels"]
+        assert run_command("lowpix.predict", list(map(str, arguments))) == 2
+        (complaint,) = capsys.readouterr().err.splitlines()
+        assert complaint.startswith(f"error: {tmp_path / folder}: is a folder")
+        assert str(file) in complaint
+    with refused(photos, "is a folder"):
+        predict(Options(photos, photos, tmp_path / "labels"))
 
 
 def test_stopped_while_labelling_afresh_no_label_is_said_to_be_by_the_new_model(

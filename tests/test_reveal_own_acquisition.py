@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from command_lines import run_command
 from refusals import refused
 
 from lowpix.reveal.acquisition import ACQUISITIONS, find_acquisition
@@ -23,6 +24,8 @@ def whole(p): return p.mean(0).argmax(-1)
 def infinite(p): return p.mean(0)[:, 0].log()
 def listed(p): return [0.5] * p.shape[1]
 def faulty(p): return p.no_such_thing
+def wordy(p): raise ValueError("two\\nlines")
+def leaving(p): raise SystemExit(3)
 """
 
 
@@ -104,9 +107,45 @@ def test_what_it_returns_is_checked(here: Path, function: str, parts: list[str])
         scores_of(f"own_scores:{function}", p)
 
 
-def test_its_own_fault_keeps_its_traceback(here: Path) -> None:
-    with pytest.raises(AttributeError, match="no_such_thing"):
-        scores_of("own_scores:faulty", torch.rand(2, 6, 3))
+@pytest.mark.parametrize(
+    ("function", "parts"),
+    [
+        ("faulty", ["AttributeError: ", "no_such_thing"]),
+        ("wordy", ["ValueError: two lines"]),
+        ("leaving", ["SystemExit: 3"]),
+    ],
+)
+def test_its_own_fault_is_told_with_its_line(here: Path, function: str, parts: list[str]) -> None:
+    name = f"--acquisition own_scores:{function}: "
+    line = 1 + next(k for k, text in enumerate(SOURCE.splitlines()) if text.startswith(f"def {function}("))
+    with refused(name, *parts, here / "own_scores.py", f"line {line}") as found:
+        scores_of(f"own_scores:{function}", torch.rand(2, 6, 3))
+    assert found.value.__cause__ is not None  # with its traceback, for who calls it from Python
+
+
+@pytest.mark.usefixtures("undrawn_images")
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.slow)])
+def test_a_study_of_one_that_fails_ends_in_one_line(
+    here: Path, tmp_path: Path, jobs: str, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(here))  # for the workers
+    given = [
+        "--scene-size",
+        "16",
+        "16",
+        "--scene-count",
+        "1",
+        "--max-pixels",
+        "6",
+        "--acquisition",
+        "own_scores:faulty",
+        "--out",
+        "out",
+    ]
+    assert run_command("lowpix.image_study", [*given, "--jobs", jobs]) == 2
+    complaint = [line for line in capfd.readouterr().err.splitlines() if "run/s" not in line]
+    assert len(complaint) == 1
+    assert complaint[0].startswith("error: --acquisition own_scores:faulty: raised AttributeError: ")
 
 
 def test_unknown_acquisition_lists_those_there_are() -> None:

@@ -1,6 +1,6 @@
 """A study's folder: what survives a kill, an extension and a fresh start."""
 
-import os
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 from image_run_samples import make_run
 from refusals import refused
 
+from lowpix.storage import write_bytes
 from lowpix.study.folder import Study, file_name, open_study
 from lowpix.study.image_runs import IMAGES, Images, Run, Tables, confidence_name, label_map_name
+from lowpix.study.seal import Seal
 from lowpix.study.settings import read_kind, record_work
 from lowpix.study.tables import CURVE_COLUMNS, REVEALED_COLUMNS, SUMMARY_COLUMNS
 
@@ -38,12 +40,20 @@ def keys(runs: list[Run]) -> set[tuple[str, int, str]]:
     return {(run.setting, run.seed, run.image) for run in runs}
 
 
+def files(folder: Path) -> list[str]:
+    """All that is in a folder but folders."""
+    return sorted(
+        str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_symlink() or path.is_file()
+    )
+
+
 def images(folder: Path) -> Study[Run, Tables]:
     return Study(folder, IMAGES)
 
 
 def read_summary(folder: Path) -> pd.DataFrame:
-    return IMAGES.stored["summary.csv"].read(folder / "summary.csv")
+    path = folder / "summary.csv"
+    return IMAGES.stored["summary.csv"].read(path, path.read_bytes())
 
 
 def test_runs_come_back_as_tables(tmp_path: Path) -> None:
@@ -96,13 +106,14 @@ def test_a_folder_with_only_the_tables_can_be_extended(tmp_path: Path, cut: int)
     for run in RUNS:
         whole.save(run)
     whole.write_tables()
-    first, second = images(tmp_path / "first"), images(tmp_path / "second")
+    first = open_study(tmp_path / "first", IMAGES, SETTINGS)
     for run in RUNS[:cut]:
         first.save(run)
     first.write_tables()
     (tmp_path / "second").mkdir()
-    for name in TABLES:
-        (tmp_path / "second" / name).write_bytes((tmp_path / "first" / name).read_bytes())
+    for name in (*TABLES, "study.toml"):
+        shutil.copy(tmp_path / "first" / name, tmp_path / "second")
+    second = open_study(tmp_path / "second", IMAGES, SETTINGS)
     assert second.finished() == keys(RUNS[:cut])
     for run in RUNS[cut - 1 :]:  # one of them twice: its file wins over its rows
         second.save(run)
@@ -138,23 +149,30 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[2])
 from image_run_samples import make_run
 from lowpix.study.folder import Study
-from lowpix.study.image_runs import IMAGES, Images
+from lowpix.study.image_runs import IMAGES
 
-class Torn(Images):
-    def write(self, run, path):
-        super().write(run, path)
-        os.truncate(path, 200)
+study = Study(Path(sys.argv[1]), IMAGES)
+study.save(make_run("first"))
+whole = Path.write_bytes
+
+def torn(path, content):
+    whole(path, content[:200])
+    if "second.parquet" in path.name:
         os.kill(os.getpid(), signal.SIGKILL)
 
-Study(Path(sys.argv[1]), IMAGES).save(make_run("first"))
-Study(Path(sys.argv[1]), Torn()).save(make_run("second"))
+Path.write_bytes = torn
+study.save(make_run("second"), {"pseudo_labels/second.png": bytes(9)})
 """
     done = subprocess.run([sys.executable, "-c", script, str(tmp_path), str(Path(__file__).parent)], check=False)
     assert done.returncode == -9
-    assert [path for path in tmp_path.rglob("*") if 0 < path.stat().st_size <= 200 and path.is_file()]
+    (torn,) = tmp_path.rglob("*.tmp")
+    assert torn.stat().st_size == 200
     study = images(tmp_path)
     assert study.finished() == {("margin", 0, "first")}
     assert study.write_tables().summary["image"].tolist() == ["first"]
+    study.save(make_run("second"), {"pseudo_labels/second.png": bytes(8)})  # over what the kill left
+    assert study.write_tables().summary["image"].tolist() == ["first", "second"]
+    assert (tmp_path / "pseudo_labels/second.png").read_bytes() == bytes(8)
 
 
 @given(st.text(min_size=1), st.text(min_size=1))
@@ -175,25 +193,36 @@ def test_files_of_an_image_keep_its_name_and_sub_folders_and_stay_inside(tmp_pat
     assert tmp_path / "confidence" / "margin" / "1" in file.resolve().parents
 
 
-def test_files_of_a_run_are_whole_before_it_counts_as_finished(tmp_path: Path) -> None:
-    class Watching(Images):
-        def write(self, run: Run, path: Path) -> None:
-            assert (tmp_path / "deep/a.png").read_bytes() == b"1"
-            assert (tmp_path / "b.png").read_bytes() == b"2"
-            assert images(tmp_path).finished() == set()
-            super().write(run, path)
+def test_files_of_a_run_are_whole_before_it_counts_as_finished(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    replace, seen = Path.replace, []
 
-    saved = Study(tmp_path, Watching()).save(RUNS[0], {"deep/a.png": b"1", "b.png": b"2"})
+    def watched(temporary: Path, target: Path) -> Path:
+        assert images(tmp_path).finished() == set()
+        seen.append(str(target.relative_to(tmp_path)))
+        return replace(temporary, target)
+
+    study = images(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", watched)
+        saved = study.save(RUNS[0], {"deep/a.png": b"1", "b.png": b"2"})
     assert saved is RUNS[0]
-    assert images(tmp_path).finished() == keys(RUNS[:1])
+    assert seen == ["deep/a.png", "b.png", "runs/margin/0/easy.parquet"]
+    assert ((tmp_path / "deep/a.png").read_bytes(), (tmp_path / "b.png").read_bytes()) == (b"1", b"2")
+    assert study.finished() == keys(RUNS[:1])
 
 
 def test_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
     study = images(tmp_path)
     study.save(RUNS[0])
     (file,) = tmp_path.glob("runs/*/*/*.parquet")
+    (seal,) = tmp_path.glob("runs/*/*/*.sha256")
     whole = file.read_bytes()
     file.write_bytes(whole[: len(whole) // 2])
+    with refused(file, "has changed", "damaged"):
+        study.tables()
+    seal.unlink()  # as of an older version
     with refused(file, "cannot be read"):
         study.tables()
     pd.DataFrame({"a": [1]}).to_parquet(file)
@@ -202,6 +231,16 @@ def test_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "summary.csv").write_text("a,b\n1,2\n")
     with refused(tmp_path / "summary.csv", "cannot be read"):
         study.finished()
+
+
+@pytest.mark.parametrize("place", ["runs/margin/first/a.parquet", "runs/margin/%3x/a.parquet"])
+def test_a_file_among_the_runs_that_is_none_is_named(tmp_path: Path, place: str) -> None:
+    file = tmp_path / place
+    file.parent.mkdir(parents=True)
+    file.touch()
+    for look in (images(tmp_path).finished, images(tmp_path).tables):
+        with refused(file, "no run", "runs/<setting>/<seed>/<image>.parquet"):
+            look()
 
 
 SETTINGS = {
@@ -243,6 +282,7 @@ def test_a_study_that_goes_on_elsewhere_says_so(tmp_path: Path) -> None:
     open_study(tmp_path, IMAGES, SETTINGS)
     file = tmp_path / "study.toml"
     file.write_text(file.read_text().replace(np.__version__, "1.0.0"))
+    (tmp_path / "lowpix.sha256").unlink()  # as of an older version
     open_study(tmp_path, IMAGES, SETTINGS)
     assert [entry["numpy"] for entry in tomllib.loads(file.read_text())["produced"]] == [
         "1.0.0",
@@ -289,19 +329,23 @@ def test_any_other_change_is_refused_with_both_values(
 
 
 def test_fresh_removes_what_a_study_writes_and_nothing_else(tmp_path: Path) -> None:
-    study = open_study(tmp_path, IMAGES, SETTINGS)
-    study.save(RUNS[0], {label_map_name("margin", 0, "easy"): b"", confidence_name("margin", 0, "easy", 30): b""})
+    folder, elsewhere = tmp_path / "study", tmp_path / "elsewhere"
+    study = open_study(folder, IMAGES, SETTINGS)
+    key = ("margin", 0, "easy")
+    study.save(RUNS[0], {label_map_name(*key): b"1", confidence_name(*key, 30): b"2"})
     study.write_tables()
-    (tmp_path / ".curves.parquet.1.tmp").touch()
-    (tmp_path / "notes.txt").write_text("mine")
-    elsewhere = tmp_path.parent / f"{tmp_path.name}-elsewhere"
-    elsewhere.mkdir()
-    (elsewhere / "map.png").touch()
-    (tmp_path / "confidence").symlink_to(elsewhere)
-    study = open_study(tmp_path, IMAGES, SETTINGS, fresh=True)
-    assert sorted(os.listdir(tmp_path)) == ["notes.txt", "study.toml"]
-    assert (elsewhere / "map.png").exists()
+    Seal(folder, "comparison.sha256").write({"comparison.csv": b"3"})
+    own = ["notes.txt", "runs/notes.txt", "pseudo_labels/margin/0/mine.png", "confidence/mine.png"]
+    for name in own:
+        write_bytes(folder / name, b"mine")
+    write_bytes(elsewhere / "map.png", b"mine")
+    (folder / "linked").symlink_to(elsewhere)
+    study = open_study(folder, IMAGES, SETTINGS, fresh=True)
+    assert files(folder) == sorted([*own, "linked", "study.toml", "lowpix.sha256"])
+    assert {(folder / name).read_bytes() for name in own} == {b"mine"}
+    assert (elsewhere / "map.png").read_bytes() == b"mine"
     assert study.finished() == set()
+    assert not (folder / "runs/margin").exists()  # folders that became empty are gone
 
 
 def test_a_folder_that_is_no_study_is_left_alone(tmp_path: Path) -> None:
@@ -323,25 +367,71 @@ def test_a_folder_that_is_no_study_is_left_alone(tmp_path: Path) -> None:
         open_study(tmp_path / "file", IMAGES, SETTINGS)
 
 
-def test_a_fresh_start_that_is_cut_short_can_be_made_again(
+def test_a_fresh_start_that_is_cut_short_at_any_file_can_be_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What names the study is removed last, so that what is left is still known as one."""
-    open_study(tmp_path, IMAGES, SETTINGS).write_tables()
-    remove = Path.unlink
+    whole, remove = tmp_path / "whole", Path.unlink
+    study = open_study(whole, IMAGES, SETTINGS)
+    for run in RUNS[:2]:
+        study.save(run, {label_map_name(run.setting, run.seed, run.image): b"1"})
+    study.write_tables()
+    study.seal.write({"data.csv": b"2"})
+    for count in range(len(files(whole))):
+        folder = shutil.copytree(whole, tmp_path / str(count))
+        removed: list[Path] = []
 
-    def cut_short(path: Path, missing_ok: bool = False) -> None:
-        if path == tmp_path / "summary.csv":
-            raise KeyboardInterrupt
-        remove(path, missing_ok)
+        def cut_short(
+            path: Path, missing_ok: bool = False, *, most: int = count, removed: list[Path] = removed
+        ) -> None:
+            if path.exists():
+                removed.append(path)
+            if len(removed) > most:
+                raise KeyboardInterrupt
+            remove(path, missing_ok)
 
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "unlink", cut_short)
-        with pytest.raises(KeyboardInterrupt):
-            open_study(tmp_path, IMAGES, SETTINGS, fresh=True)
-    assert sorted(os.listdir(tmp_path)) == ["study.toml", "summary.csv"]
-    open_study(tmp_path, IMAGES, SETTINGS, fresh=True)
-    assert os.listdir(tmp_path) == ["study.toml"]
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", cut_short)
+            with pytest.raises(KeyboardInterrupt):
+                open_study(folder, IMAGES, SETTINGS, fresh=True)
+        there = files(folder)
+        assert len(there) == len(files(whole)) - count
+        if "study.toml" in there and "data.csv" not in there:  # what tells that data have changed goes after runs
+            assert images(folder).finished() == set()
+        images(folder).tables()  # they can be read all the time
+        open_study(folder, IMAGES, SETTINGS, fresh=True)
+        assert files(folder) == ["lowpix.sha256", "study.toml"]
+    assert count > 10
+
+
+@pytest.mark.parametrize("gone", ["*.sha256", "runs/*/*/*.sha256", "**/*.sha256"])
+def test_a_study_that_an_older_version_began_is_not_started_afresh(tmp_path: Path, gone: str) -> None:
+    """Nothing tells which of its files are the user's."""
+    study = open_study(tmp_path, IMAGES, SETTINGS)
+    study.save(RUNS[0], {label_map_name("margin", 0, "easy"): b"1"})
+    study.write_tables()
+    for path in tmp_path.glob(gone):
+        path.unlink()
+    there = files(tmp_path)
+    with refused("--fresh", tmp_path, "older", "--out"):
+        open_study(tmp_path, IMAGES, SETTINGS, fresh=True)
+    assert files(tmp_path) == there
+    study = open_study(tmp_path, IMAGES, SETTINGS)  # it goes on
+    study.save(RUNS[1])
+    study.write_tables()
+    assert study.finished() == keys(RUNS[:2])
+    with refused("--fresh", tmp_path, "older", "--out"):  # and remains what it is
+        open_study(tmp_path, IMAGES, SETTINGS | {"target": 0.5}, fresh=True)
+
+
+def test_a_study_without_its_run_files_can_be_started_afresh(tmp_path: Path) -> None:
+    """The user removed them: tables are enough to go on."""
+    study = open_study(tmp_path, IMAGES, SETTINGS)
+    study.save(RUNS[0])
+    study.write_tables()
+    shutil.rmtree(tmp_path / "runs")
+    assert open_study(tmp_path, IMAGES, SETTINGS | {"target": 0.5}, fresh=True).finished() == set()
+    assert files(tmp_path) == ["lowpix.sha256", "study.toml"]
 
 
 class Others(Images):
@@ -366,5 +456,6 @@ def test_a_study_from_before_kinds_were_written_is_known_by_its_options(
     open_study(tmp_path, IMAGES, {option: 1})
     file = tmp_path / "study.toml"
     assert read_kind(file) == "image"
+    (tmp_path / "lowpix.sha256").unlink()
     file.write_text(file.read_text().replace('kind = "image"\n', ""))
     assert read_kind(file) == kind

@@ -11,7 +11,7 @@ import torch
 from data_samples import write, write_folder
 from dataset_runs import SCENES, images
 from PIL import Image
-from refusals import refused
+from refusals import refused, unsealed
 
 from lowpix import image_study
 from lowpix.data import open_dataset
@@ -110,7 +110,7 @@ def test_a_run_that_was_told_nothing_has_an_empty_log(tmp_path: Path) -> None:
 def test_labels_at_a_budget_are_its_files_with_what_was_told_by_then(
     budget: int, folder: Path, tmp_path: Path
 ) -> None:
-    copy = shutil.copytree(folder, tmp_path / "copy")
+    copy = unsealed(shutil.copytree(folder, tmp_path / "copy"))
     at = "" if budget == BUDGETS[-1] else f"_at/{budget}"
     draw = np.random.default_rng(budget)
     names = [f"scene_00{image}" for image in range(3)]
@@ -220,7 +220,7 @@ def test_a_folder_that_is_no_image_study_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("change", ["fewer", "none", "more"])
 def test_tables_that_contradict_each_other_are_refused(change: str, folder: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(folder, tmp_path / "copy")
+    copy = unsealed(shutil.copytree(folder, tmp_path / "copy"))
     shutil.rmtree(copy / "runs")  # the tables are all that is left, as in what is published
     revealed = pd.read_parquet(copy / "revealed.parquet")
     of_run = (revealed["setting"] == "mlp-margin") & (revealed["image"] == "scene_001") & (revealed["seed"] == 1)
@@ -239,7 +239,7 @@ def test_tables_that_contradict_each_other_are_refused(change: str, folder: Path
 
 
 def test_label_maps_of_another_size_or_more_classes_are_refused(folder: Path, tmp_path: Path) -> None:
-    copy = shutil.copytree(folder, tmp_path / "copy")
+    copy = unsealed(shutil.copytree(folder, tmp_path / "copy"))
     dataset, names = open_dataset("scenes", **SCENES), ["scene_000", "scene_002"]
     found = Source(copy).labels(["margin"], [1], [8], names)
     require_maps(found, dataset, names)
@@ -252,3 +252,20 @@ def test_label_maps_of_another_size_or_more_classes_are_refused(folder: Path, tm
         write(file, array)
         with refused(file, *parts):
             require_maps(found, dataset, names)
+
+
+def test_maps_that_have_changed_are_refused(folder: Path, tmp_path: Path) -> None:
+    """Though they fit: corrected by hand, or another one in its place."""
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (labels,) = Source(copy).labels(["margin"], [1], [8], ["scene_000", "scene_001"]).values()
+    for kind, read in (("pseudo_labels_at", labels.labels), ("confidence_at", labels.confidence)):
+        place = copy / kind / "8/mlp-margin/1"
+        with Image.open(place / "scene_000.png") as picture:
+            corrected = np.array(picture)
+        read("scene_000")
+        corrected[3, 4] = 1 - min(int(corrected[3, 4]), 1)
+        write(place / "scene_000.png", corrected)
+        shutil.copy(place / "scene_002.png", place / "scene_001.png")
+        for name in ("scene_000", "scene_001"):
+            with refused(place / f"{name}.png", "has changed"):
+                read(name)

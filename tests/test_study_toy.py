@@ -6,8 +6,9 @@ All that it has to say for itself stands above `if __name__`; the rest of the fi
 import json
 import os
 import signal
+import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -58,11 +59,11 @@ class Toy(Kind[Guess, ToyTables]):
     def key_of(self, run: Guess) -> tuple[int, str]:
         return run["seed"], run["image"]
 
-    def write(self, run: Guess, path: Path) -> None:
-        path.write_text(json.dumps(run))
+    def content(self, run: Guess) -> bytes:
+        return json.dumps(run).encode()
 
-    def rows(self, files: Sequence[Path]) -> Rows:
-        runs = [json.loads(file.read_text()) for file in files]
+    def rows(self, files: Mapping[Path, bytes]) -> Rows:
+        runs = [json.loads(content) for content in files.values()]
         return {"guesses.csv": pd.DataFrame(runs, columns=["seed", "image", "guess"])}
 
     def tables(self, rows: Rows) -> ToyTables:
@@ -86,7 +87,7 @@ def toy_study(options: Options) -> Study[Guess, ToyTables]:
     study = open_study(out, Toy(), settings_of(options, dataset), fresh=options.fresh)
     seeds, finished = range(options.seed, options.seed + options.repeats), study.finished()
     units = [(seed, name) for seed in seeds for name in dataset.images if (seed, name) not in finished]
-    with study.at_work("cpu", lambda tables: (out / "best.txt").write_text(f"{tables.means['guess'].max():.1f}")):
+    with study.at_work("cpu", lambda tables: {"best.txt": f"{tables.means['guess'].max():.1f}".encode()}):
         todo = partial(task, dataset, options.pixels)
         for _ in work(todo, units, partial(save, study), options.jobs, total=len(units), unit="image"):
             pass
@@ -111,6 +112,10 @@ def everything(out: Path) -> dict[str, bytes]:
     return content(out, ("guesses.csv", "means.csv"), ("patches/**/*.txt", "best.txt"))
 
 
+COMMAND = [sys.executable, __file__, "--scene-size", "32", "48", "--scene-count", "50", "--repeats", "2", "--out"]
+PATHS = os.environ | {"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}
+
+
 @pytest.fixture(scope="module")
 def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("never_stopped")
@@ -122,9 +127,7 @@ def never_stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_killed_with_two_workers_it_goes_on_and_ends_as_if_never_stopped(
     tmp_path: Path, never_stopped: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = [sys.executable, __file__, "--scene-size", "32", "48", "--scene-count", "50", "--repeats", "2"]
-    paths = os.environ | {"PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}
-    code, bar = stop([*command, "--jobs", "2", "--out", str(tmp_path)], signal.SIGKILL, tmp_path, RUNS, 5, paths)
+    code, bar = stop([*COMMAND, str(tmp_path), "--jobs", "2"], signal.SIGKILL, tmp_path, RUNS, 5, PATHS)
     assert code == -signal.SIGKILL
     assert "/100 [" in bar
     finished = list(tmp_path.glob(RUNS))
@@ -135,6 +138,19 @@ def test_killed_with_two_workers_it_goes_on_and_ends_as_if_never_stopped(
     assert f"{100 - len(finished)}/{100 - len(finished)} [" in capsys.readouterr().err
     assert everything(tmp_path) == everything(never_stopped)
     assert identity(finished) == written  # not done again
+
+
+@pytest.mark.slow
+def test_two_processes_in_one_folder_end_as_one(tmp_path: Path, never_stopped: Path) -> None:
+    """Neither knows of the other; runs may be done twice, and each replaces what the other wrote."""
+    command = [*COMMAND, str(tmp_path)]
+    both = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=ROOT, env=PATHS) for _ in range(2)]
+    complaints = [process.communicate(timeout=120)[1] for process in both]
+    assert [process.returncode for process in both] == [0, 0], complaints
+    assert everything(tmp_path) == everything(never_stopped)
+    assert not list(tmp_path.rglob("*.tmp"))
+    small(tmp_path, repeats=2, fresh=True)  # both kept the seals whole
+    assert everything(tmp_path) == everything(never_stopped)
 
 
 def test_its_tables_are_those_of_a_plain_loop(never_stopped: Path) -> None:
@@ -173,9 +189,11 @@ def test_fresh_removes_its_own_outputs_alone(tmp_path: Path) -> None:
     own = [
         "best.txt",
         "guesses.csv",
+        "lowpix.sha256",
         "means.csv",
         "patches/0/scene_000.txt",
         "runs/0/scene_000.json",
+        "runs/0/scene_000.sha256",
         "study.toml",
     ]
     assert files == sorted([*own, "notes.txt"])

@@ -1,4 +1,4 @@
-"""Settings against each other, image by image, with intervals."""
+"""Compare settings of image studies, image by image, with intervals."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""python -m lowpix.compare: settings against each other, image by image, with intervals."""
+"""python -m lowpix.compare: compare settings of image studies, image by image, with intervals."""
 
 from lowpix.command import run
 from lowpix.compare.options import Options

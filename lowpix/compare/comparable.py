@@ -1,4 +1,4 @@
-"""What may be compared: the rounds of several studies side by side, or a refusal that names what differs."""
+"""Put the rounds of several studies side by side, and refuse studies that cannot be compared."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,18 +8,17 @@ import pandas as pd
 from lowpix.errors import InputError
 from lowpix.study.tables import KEY
 
-UNIT = ["image", "seed"]  # what every setting must hold alike, for it is what makes pairs
-ALIKE = ("dataset", "oracle", "void")  # columns of the curves that all settings must agree in
+UNIT = ["image", "seed"]  # runs with the same values form a pair
+ALIKE = ("dataset", "oracle", "void")  # columns of the curves that must be the same in all settings
 ROUNDS = ["round", "asked", "revealed", "fraction", "accuracy", "accuracy_unrevealed", "miou"]
-JOIN = " = "  # between the names of settings that chose the same pixels
+JOIN = " = "  # joins the names of settings with identical rounds
 
 
 def side_by_side(studies: Mapping[Path, pd.DataFrame]) -> pd.DataFrame:
-    """Put the curves of studies, by their folders, into one frame.
+    """Put the curves of several studies, given by folder, into one frame with rows of `curves.parquet`.
 
-    A setting that several studies hold is named with as much of its folder as tells it from the others:
-    `camvid_a/mlp-margin`. Takes and gives rows of `curves.parquet`. Raises InputError if runs of a study stop
-    at the target.
+    If several studies hold a setting, the end of the folder's path is added to its name, such as
+    `camvid_a/mlp-margin`. Raises InputError if runs of a study stop at the target.
     """
     for folder, curves in studies.items():
         _require_budget(curves, f"{folder}: ")
@@ -40,12 +39,12 @@ def side_by_side(studies: Mapping[Path, pd.DataFrame]) -> pd.DataFrame:
 
 
 def comparable(curves: pd.DataFrame, common: bool = False) -> pd.DataFrame:
-    """Give the rounds that can be compared, from rows of `curves.parquet` of any number of settings.
+    """The rounds that can be compared, from rows of `curves.parquet` of any number of settings.
 
-    All settings must have gone through the same images and seeds (with `common`, what not all of them hold is
-    left out) and the same schedule. Budgets may differ: rounds that not all runs have are left out, as is a
-    last round that a budget cut short. Settings whose rounds are all the same become one, their names joined
-    by " = ". Raises InputError, naming what differs and where.
+    All settings must have the same images and seeds, and the same schedule. With `common`, images and seeds that a
+    setting lacks are left out. Budgets may differ: rounds that a run lacks are left out, and so is a last round
+    that a budget cut short. Settings with identical rounds become one setting; their names are joined by " = ".
+    Raises InputError, which names the difference and the settings.
     """
     _require_budget(curves)
     for column in ALIKE:
@@ -58,7 +57,7 @@ def comparable(curves: pd.DataFrame, common: bool = False) -> pd.DataFrame:
 
 
 def _tails(folders: list[Path]) -> list[str]:
-    """The shortest ends of paths that tell them apart."""
+    """The shortest ends of paths that are all different."""
     length = 1
     while len({folder.parts[-length:] for folder in folders}) < len(folders):
         length += 1
@@ -68,23 +67,23 @@ def _tails(folders: list[Path]) -> list[str]:
 def _require_budget(curves: pd.DataFrame, where: str = "") -> None:
     if len(targeted := curves[curves["stop"] != "budget"]):
         raise InputError(
-            f"{where}{targeted['setting'].iloc[0]} stops at the target, so that beyond it only hard images would "
-            "be compared; run the study with --stop budget into another --out, and compare that"
+            f"{where}{targeted['setting'].iloc[0]} stops at the target, so only hard images have later rounds; "
+            "run the study with --stop budget into another --out, and compare that"
         )
 
 
 def _refuse_if_different(what: str, values: pd.Series) -> None:
-    """`values` by setting."""
+    """Raise InputError if `values`, by setting, are not all the same."""
     if values.nunique() > 1:
-        told = dict(zip(values.index, values.tolist(), strict=True))
-        first, other = (next(name for name in told if told[name] == value) for value in values.unique()[:2])
+        by_name = dict(zip(values.index, values.tolist(), strict=True))
+        one, other = (next(name for name in by_name if by_name[name] == value) for value in values.unique()[:2])
         raise InputError(
-            f"{what} differs: {told[first]!r} in {first}, {told[other]!r} in {other}; compare what shares it"
+            f"{what} differs: {by_name[one]!r} in {one}, {by_name[other]!r} in {other}; it must be the same in all"
         )
 
 
 def _units(curves: pd.DataFrame) -> dict[str, pd.MultiIndex]:
-    """(image, seed) of every setting's runs."""
+    """The (image, seed) of all runs, by setting."""
     return {
         str(setting): pd.MultiIndex.from_frame(runs[UNIT].drop_duplicates())
         for setting, runs in curves.groupby("setting", sort=False)
@@ -92,21 +91,21 @@ def _units(curves: pd.DataFrame) -> dict[str, pd.MultiIndex]:
 
 
 def _require_same_units(curves: pd.DataFrame) -> pd.MultiIndex:
-    """(image, seed) of all runs, which every setting must hold."""
+    """The (image, seed) of all runs. Raises InputError if a setting lacks one."""
     everything = pd.MultiIndex.from_frame(curves[UNIT].drop_duplicates())
     for setting, units in _units(curves).items():
         if len(missing := everything.difference(units)):
             image, seed = missing[0]
             raise InputError(
-                f"{setting}: has no run of image {image} with seed {seed}, as another setting does ("
-                f"{len(missing)} of {len(everything)} runs are missing): finish that study, or compare what all "
-                "hold with --common"
+                f"{setting}: has no run of image {image} with seed {seed}, but another setting has one ("
+                f"{len(missing)} of {len(everything)} runs are missing): finish the study, or use --common to "
+                "compare the runs that all settings hold"
             )
     return everything
 
 
 def _common_units(curves: pd.DataFrame) -> pd.MultiIndex:
-    """(image, seed) of the runs that every setting holds."""
+    """The (image, seed) of the runs that all settings hold."""
     units = list(_units(curves).values())
     shared = units[0]
     for others in units[1:]:
@@ -117,7 +116,7 @@ def _common_units(curves: pd.DataFrame) -> pd.MultiIndex:
 
 
 def _require_same_images(curves: pd.DataFrame) -> None:
-    """An image's name may stand for another image in another folder; its size tells most of them."""
+    """Raise InputError if images of one name differ in size, because then they are different images."""
     told = curves[curves["revealed"] > 0]
     sizes = (told["revealed"] / told["fraction"]).round().groupby([told["image"], told["setting"]]).first()
     for image, by_setting in sizes.groupby("image", sort=False):
@@ -125,7 +124,7 @@ def _require_same_images(curves: pd.DataFrame) -> None:
 
 
 def _shared_rounds(curves: pd.DataFrame) -> pd.DataFrame:
-    """The rounds that all runs have, refused where two schedules contradict each other."""
+    """The rounds that all runs have. Raises InputError if their schedules differ."""
     longest = curves.sort_values("asked", kind="stable").iloc[-1]
     schedule = curves[(curves[KEY] == longest[KEY]).all(axis=1)].set_index("round")["asked"]
     planned = curves["round"].map(schedule)
@@ -136,40 +135,40 @@ def _shared_rounds(curves: pd.DataFrame) -> pd.DataFrame:
         raise InputError(
             f"pixels per round differ: after round {run['round']}, {run['setting']} has asked {run['asked']} "
             f"(image {run['image']}, seed {run['seed']}), {longest['setting']} {schedule[run['round']]} "
-            f"(image {longest['image']}, seed {longest['seed']}); compare settings on one schedule"
+            f"(image {longest['image']}, seed {longest['seed']}); compare settings with the same schedule"
         )
     shortest = curves[last].assign(rounds=curves["round"] - cut_short).sort_values("rounds").iloc[0]
     if shortest["rounds"] < 0:
         raise InputError(
             f"{shortest['setting']}, image {shortest['image']}, seed {shortest['seed']}: ends within the first "
-            f"round, at {shortest['asked']} pixels, so that there is no round to compare"
+            f"round, at {shortest['asked']} pixels, so there is no round to compare"
         )
     kept: pd.DataFrame = curves[curves["round"] <= shortest["rounds"]]
     return kept.reset_index(drop=True)
 
 
 def _join_identical(curves: pd.DataFrame) -> pd.DataFrame:
-    """Make one setting of those whose rounds are the same in every run; its seconds are their mean."""
-    different: list[list[pd.DataFrame]] = []
-    for _, own in curves.groupby("setting", sort=False):
-        for alike in different:
+    """Join settings with identical rounds in all runs into one setting; its seconds are their mean."""
+    groups: list[list[pd.DataFrame]] = []
+    for _, rounds in curves.groupby("setting", sort=False):
+        for group in groups:
             if (
-                own[["privileged", *UNIT, *ROUNDS]]
+                rounds[["privileged", *UNIT, *ROUNDS]]
                 .reset_index(drop=True)
-                .equals(alike[0][["privileged", *UNIT, *ROUNDS]].reset_index(drop=True))
+                .equals(group[0][["privileged", *UNIT, *ROUNDS]].reset_index(drop=True))
             ):
-                alike.append(own)
+                group.append(rounds)
                 break
         else:
-            different.append([own])
+            groups.append([rounds])
     return pd.concat(
         [
-            alike[0].assign(
-                setting=JOIN.join(own["setting"].iloc[0] for own in alike),
-                acquisition=JOIN.join(dict.fromkeys(own["acquisition"].iloc[0] for own in alike)),
-                seconds=sum(own["seconds"].to_numpy() for own in alike) / len(alike),
+            group[0].assign(
+                setting=JOIN.join(rounds["setting"].iloc[0] for rounds in group),
+                acquisition=JOIN.join(dict.fromkeys(rounds["acquisition"].iloc[0] for rounds in group)),
+                seconds=sum(rounds["seconds"].to_numpy() for rounds in group) / len(group),
             )
-            for alike in different
+            for group in groups
         ],
         ignore_index=True,
     )

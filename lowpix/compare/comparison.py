@@ -1,4 +1,4 @@
-"""Settings against each other, in pairs: the same images, first pixels and seeds, and intervals over images."""
+"""Compare settings with a baseline in pairs of runs with the same image and seed; intervals are over images."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -18,28 +18,28 @@ from lowpix.study.intervals import ALPHA, interval, verdict
 
 TARGETS = (0.80, 0.85, 0.90, 0.95, 0.98)
 BUDGETS = (10, 30, 100, 300, 1000, 3000)
-BASELINES = ("stratified", "random")  # the first that is there
-ENOUGH = 0.8  # share of every setting's runs that reach a headline target
+BASELINES = ("stratified", "random")  # the default is the first of these that is compared
+ENOUGH = 0.8  # the headline target is one that this share of each setting's runs reaches
 
 COLUMNS = {
     "kind": "str",  # setting (its mean over images) or pair (its mean difference to `against`)
     "setting": "str",
     "privileged": "bool",
-    "against": "str",  # the baseline; empty in rows of a setting
+    "against": "str",  # the baseline; empty if kind is setting
     "quantity": "str",  # pixels, median_pixels, area, accuracy, miou, seconds
     "target": "float64",  # of pixels and median_pixels
-    "headline": "bool",  # rows of the headline target
-    "budget": "int64",  # revealed pixels up to which the quantity looks
+    "headline": "bool",  # whether target is the headline target
+    "budget": "int64",  # revealed pixels at which, or up to which, the quantity is measured
     "value": "float64",
-    "bound": "bool",  # the true value is larger: a median among censored runs
-    "low": "float64",  # interval of `level` around the value
+    "bound": "bool",  # the value is a lower bound, because the median run is censored
+    "low": "float64",  # interval of the value at confidence `level`
     "high": "float64",
     "level": "float64",
     "images": "int64",
-    "groups": "int64",  # what was resampled: images, or sequences of them
-    "runs": "int64",  # of a setting: images × seeds
+    "groups": "int64",  # number of groups that were resampled: images, or sequences of images
+    "runs": "int64",  # of the setting: images × seeds
     "censored": "float64",  # share of the runs that did not reach the target within the budget
-    "wins": "Int64",  # images on which the setting takes fewer pixels than the baseline, by more than a round
+    "wins": "Int64",  # images for which the setting needs fewer pixels than the baseline, by more than a round
     "ties": "Int64",
     "losses": "Int64",
     "p": "float64",  # sign test of wins against losses, two-sided, not adjusted
@@ -49,27 +49,27 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a comparison found, and the rounds that it rests on."""
+    """The results of a comparison, and the rounds that were compared."""
 
     table: pd.DataFrame
-    """With the COLUMNS of `comparison.csv`."""
+    """The table `comparison.csv`, with COLUMNS."""
     curves: pd.DataFrame
-    """The rounds compared, as `comparable` gave them."""
+    """The rounds that were compared, from `comparable`."""
     settings: tuple[str, ...]
-    """From the fewest pixels to the headline target to the most, privileged ones last."""
+    """The settings by mean pixels to the headline target, fewest first; privileged ones are last."""
     baseline: str
     headline: float
-    """A target, 0 to 1."""
+    """The headline target, 0 to 1."""
     reached: float
-    """Share of its runs with which the worst setting, privileged ones aside, reaches the headline target."""
+    """Share of runs that reach the headline target, in the worst setting that is not privileged."""
     start: int
     """Revealed pixels from which every run has an accuracy."""
     budget: int
-    """Revealed pixels up to which every run goes: runs are censored here."""
+    """Revealed pixels that every run goes to; runs are censored here."""
     comparisons: int
-    """Settings compared with the baseline, privileged ones aside."""
+    """Number of settings compared with the baseline, without privileged ones."""
     level: float
-    """Confidence level of the intervals of pairs, so that together they hold at 1 − ALPHA (Bonferroni)."""
+    """Confidence level of each pair's interval; together they hold at 1 − ALPHA (Bonferroni)."""
 
 
 def compare_settings(
@@ -82,15 +82,17 @@ def compare_settings(
     """Compare settings with a baseline, image by image.
 
     Args:
-        curves: rounds as `comparable` gives them.
+        curves: rounds from `comparable`.
         targets: accuracies, 0 to 1.
-        budgets: revealed pixels at which accuracy and mIoU are read; else those of BUDGETS that all runs have.
-        baseline: a setting, or its acquisition; else the first of BASELINES that is there.
-        groups: a name for every image; images of one name are resampled together; else each alone.
+        budgets: revealed pixels at which accuracy and mIoU are read; by default those of BUDGETS that all runs
+        have.
+        baseline: a setting or its acquisition; by default the first of BASELINES that is compared.
+        groups: a group name for each image; groups are resampled as a whole. By default each image is a group.
 
     Raises:
-        InputError: a target or budget out of range, a baseline that is not there, privileged or ambiguous, or
-            runs without a number of pixels in common.
+        InputError: a target or budget is out of range, the baseline is missing, privileged or ambiguous, or the
+        runs
+            have no number of revealed pixels in common.
     """
     start, end = span(curves)
     measured = measures(curves, _checked_targets(targets), _checked_budgets(budgets, start, end))
@@ -132,9 +134,9 @@ def compare_settings(
 
 
 def read_comparison(path: Path) -> pd.DataFrame:
-    """Read a `comparison.csv` with the types of COLUMNS, every number as it was written.
+    """Read a `comparison.csv` with the types of COLUMNS and every number exactly as written.
 
-    Raises InputError if it cannot be read as one.
+    Raises InputError if it cannot be read as a comparison.
     """
     return read_csv(path, COLUMNS, "a comparison")
 
@@ -142,7 +144,7 @@ def read_comparison(path: Path) -> pd.DataFrame:
 def _setting_rows(
     measured: Sequence[Measure], settings: Sequence[str], groups: pd.Series
 ) -> Iterator[dict[str, object]]:
-    """Means over images, with intervals each at 1 − ALPHA."""
+    """The rows of settings: means over images, with intervals at 1 − ALPHA each."""
     for measure in measured:
         images = measure.per_image()
         for setting in settings:
@@ -166,7 +168,7 @@ def _pair_rows(
     groups: pd.Series,
     level: float,
 ) -> Iterator[dict[str, object]]:
-    """Mean differences to the baseline over images."""
+    """The rows of pairs: mean differences to the baseline over images, with intervals at `level`."""
     for measure in (measure for measure in measured if measure.quantity != "seconds"):
         images = measure.per_image()
         for setting in (setting for setting in settings if setting != baseline):
@@ -179,7 +181,7 @@ def _pair_rows(
 
 
 def _row(measure: Measure, values: pd.Series, groups: pd.Series, level: float) -> dict[str, Any]:
-    """What rows of both kinds say of `values`, one per image."""
+    """The columns that both kinds of rows have, from `values`, one per image."""
     low, high = interval(values, groups, level)
     return {
         "against": "",
@@ -198,13 +200,15 @@ def _row(measure: Measure, values: pd.Series, groups: pd.Series, level: float) -
 
 
 def _find_baseline(facts: pd.DataFrame, wanted: str | None) -> str:
-    """The setting that `wanted` names; `facts` are the privilege and acquisition of settings."""
+    """The setting that `wanted` names. `facts` has the columns privileged and acquisition, by setting."""
     names = [str(setting) for setting in facts.index]
     held = ", ".join(names)
     for name in (wanted,) if wanted else BASELINES:
-        called = [setting for setting in names if setting == name or name in setting.split(JOIN)]
-        asks = [setting for setting in names if name in str(facts.loc[setting, "acquisition"]).split(JOIN)]
-        found = called or asks
+        by_name = [setting for setting in names if setting == name or name in setting.split(JOIN)]
+        by_acquisition = [
+            setting for setting in names if name in str(facts.loc[setting, "acquisition"]).split(JOIN)
+        ]
+        found = by_name or by_acquisition
         if len(found) > 1:
             raise InputError(f"--baseline {name}: could be {' or '.join(found)}; name one of them")
         if found:
@@ -228,7 +232,7 @@ def _checked_budgets(budgets: Sequence[int] | None, start: int, end: int) -> lis
         return [budget for budget in BUDGETS if start <= budget <= end] or [end]
     for budget in budgets:
         if not start <= budget <= end:
-            raise InputError(f"--budgets {budget}: must lie between {start} and {end}, where every run has rounds")
+            raise InputError(f"--budgets {budget}: must lie between {start} and {end}, where all runs have rounds")
     if not budgets:
         raise InputError("--budgets: at least one")
     return sorted(set(budgets))

@@ -1,4 +1,4 @@
-"""What is compared: one number per run, taken from its rounds, and what is said of it over images."""
+"""The quantities that are compared: one number per run, computed from its rounds, and summaries over images."""
 
 import math
 from collections.abc import Sequence
@@ -13,26 +13,26 @@ from lowpix.study.tables import KEY, pixels_to
 
 
 class Measure(NamedTuple):
-    """One number per run: what is compared."""
+    """A quantity that is compared, with one number per run."""
 
     quantity: str
-    target: float  # nan but for pixels
+    target: float  # nan except for pixels
     budget: int
-    runs: pd.DataFrame  # KEY, value, and for pixels censored
+    runs: pd.DataFrame  # KEY and value, and for pixels also censored
 
     def of(self, setting: str) -> pd.DataFrame:
         """The runs of one setting."""
         return self.runs[self.runs["setting"] == setting]
 
     def per_image(self) -> pd.DataFrame:
-        """Mean over seeds: a row per image and a column per setting."""
+        """The mean over seeds, with a row per image and a column per setting."""
         return self.runs.groupby(["image", "setting"])["value"].mean().unstack()
 
 
 def span(curves: pd.DataFrame) -> tuple[int, int]:
-    """The revealed pixels from which, and up to which, every run has an accuracy.
+    """The smallest and the largest number of revealed pixels at which every run has an accuracy.
 
-    Raises InputError if there are none between them.
+    Raises InputError if the smallest is not below the largest.
     """
     by_run = curves.groupby(KEY)["revealed"]
     start, end = int(by_run.min().max()), int(by_run.max().min())
@@ -40,19 +40,18 @@ def span(curves: pd.DataFrame) -> tuple[int, int]:
         run = by_run.max().reset_index().sort_values("revealed", kind="stable").iloc[0]
         raise InputError(
             f"{run['setting']}, image {run['image']}, seed {run['seed']}: ends at {end} revealed pixels, and "
-            f"another run begins at {start}: nothing lies between to be compared"
+            f"another run begins at {start}: there is no common range to compare"
         )
     return start, end
 
 
 def measures(curves: pd.DataFrame, targets: Sequence[float], budgets: Sequence[int]) -> list[Measure]:
-    """Take every number that is compared from the rounds of all runs, one per run.
+    """All quantities that are compared, computed from the rounds of all runs. [start, end] is that of `span`.
 
-    With [start, end] of `span`: *pixels* to a target, censored at the end (a run that is not there by then
-    counts with the end: the mean over images is a restricted mean); *area* under the accuracy as a step
-    function of revealed pixels (a run keeps its accuracy until its next round) from start to end, divided by
-    end − start: a mean accuracy, 0 to 1; *accuracy* and *miou* at a budget: at the last round that had
-    revealed no more; *seconds* at the last round.
+    *pixels* to a target, censored at end: a run that has not reached the target by then counts as end, so the mean
+    over images is a restricted mean. *area* under the accuracy as a step function of revealed pixels, from start
+    to end, divided by end − start: a mean accuracy, 0 to 1. *accuracy* and *miou* at a budget: those of the last
+    round with at most this number of revealed pixels. *seconds* at the last round.
     """
     start, end = span(curves)
     rounds = curves.sort_values([*KEY, "round"], ignore_index=True)
@@ -76,7 +75,7 @@ def measures(curves: pd.DataFrame, targets: Sequence[float], budgets: Sequence[i
 
 
 def median_pixels(runs: pd.DataFrame) -> tuple[float, bool]:
-    """Median over images of the median over an image's seeds, and whether it is only a lower bound."""
+    """The median over images of the median over an image's seeds, and whether it is only a lower bound."""
     known = runs.assign(known=runs["value"].where(~runs["censored"], math.inf))
     images = known.groupby("image")[["known", "value"]].median().median()
     bound = bool(images["known"] == math.inf)
@@ -84,18 +83,18 @@ def median_pixels(runs: pd.DataFrame) -> tuple[float, bool]:
 
 
 def wins(own: pd.Series, baseline: pd.Series, schedule: NDArray[np.int32]) -> dict[str, object]:
-    """Count images on which a setting takes fewer, as many and more pixels than the baseline.
+    """Count the images with fewer pixels than the baseline (wins), equally many (ties) and more pixels (losses).
 
-    No more than the round apart that the schedule has at the fewer of both is as many; so are two censored
-    images, which both count with the budget.
+    A difference of at most one round is a tie; the round is the one that the schedule has at the smaller number.
+    Two censored images are a tie, because both count as the budget.
     """
-    from scipy.stats import binomtest  # only here: a study would wait for it at its start
+    from scipy.stats import binomtest  # imported here because it takes time, which studies need not spend
 
-    lower = np.minimum(own, baseline)
-    at = np.searchsorted(schedule, lower, side="right") - 1
-    step = np.diff(schedule)[np.clip(at, 0, len(schedule) - 2)]
+    smaller = np.minimum(own, baseline)
+    round_index = np.searchsorted(schedule, smaller, side="right") - 1
+    round_size = np.diff(schedule)[np.clip(round_index, 0, len(schedule) - 2)]
     difference = own - baseline
-    apart = difference.abs() > step + 1e-9  # means over seeds are rounded
+    apart = difference.abs() > round_size + 1e-9  # means over seeds are rounded
     wins, losses = int((apart & (difference < 0)).sum()), int((apart & (difference > 0)).sum())
     p = binomtest(wins, wins + losses).pvalue if wins + losses else math.nan
     return {"wins": wins, "ties": len(own) - wins - losses, "losses": losses, "p": p}

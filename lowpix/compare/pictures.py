@@ -1,7 +1,6 @@
-"""The picture of a comparison: how accuracy grows in each setting, and how each differs from the baseline."""
+"""The picture of a comparison: the accuracy of each setting, and its difference to the baseline."""
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,31 +19,31 @@ from lowpix.study.plots import (
     draw_forest,
     forest_legend,
     held_accuracy,
+    plain,
     plain_axes,
-    save_figure,
     setting_styles,
 )
 from lowpix.study.text import setting_label
 
 VERDICTS = {"fewer pixels": "#0072B2", "more pixels": "#D55E00", TIED: "#707070"}
-LINE = 0.17  # inches that a line of a label takes
+LINE = 0.17  # height of a line of a label in inches
 
 
-def comparison_picture(path: Path, comparison: Comparison) -> None:
-    """Save accuracy against pixels in each setting, and its paired differences to the baseline."""
+def comparison_picture(comparison: Comparison) -> Figure:
+    """Draw each setting's accuracy against pixels, and its paired difference to the baseline."""
     settings = len(comparison.settings)
     figure = Figure(figsize=(14, max(5.0, 2.2 + 0.4 * settings)), layout="constrained")
     curves, forest = figure.subplots(1, 2, width_ratios=(1, 1))
     draw_accuracies(curves, comparison)
     draw_differences(forest, comparison)
     forest_legend(figure, _headline_pairs(comparison), VERDICTS)
-    save_figure(figure, path)
+    return figure
 
 
 def draw_accuracies(axes: Axes, comparison: Comparison) -> None:
-    """Draw the mean accuracy over images against revealed pixels, a line per setting with its name beside it.
+    """Draw the mean accuracy over images against revealed pixels, a line per setting with its name at the end.
 
-    Privileged settings are dotted. Both axes spread out where the differences are: few pixels, near 100 %.
+    Privileged settings are dotted. The pixel axis is logarithmic; the accuracy axis is logit.
     """
     ends: list[float] = []
     styles = _styles(comparison)
@@ -71,7 +70,7 @@ def draw_accuracies(axes: Axes, comparison: Comparison) -> None:
 def draw_differences(axes: Axes, comparison: Comparison) -> None:
     """Draw each setting's mean difference to the baseline in pixels to the headline target, with its interval.
 
-    Colours tell what was found. Privileged settings stand below a line, with open marks.
+    Colours show the verdict. Privileged settings are below a line and have open marks.
     """
     rows = _headline_pairs(comparison)
     if rows.empty:
@@ -81,7 +80,7 @@ def draw_differences(axes: Axes, comparison: Comparison) -> None:
     draw_forest(axes, rows, [labels[setting] for setting in rows["setting"]], VERDICTS)
     axes.set_xlabel(f"fewer  ←  difference in pixels to {100 * comparison.headline:g} %  →  more")
     level = f"mean over images, {100 * comparison.level:.5g} % intervals"
-    axes.set_title(f"In pairs against {labels[comparison.baseline]}:\n{level}", fontsize=11)
+    axes.set_title(f"In pairs against {plain(labels[comparison.baseline])}:\n{level}", fontsize=11)
 
 
 def _headline_pairs(comparison: Comparison) -> pd.DataFrame:
@@ -98,7 +97,7 @@ def _styles(comparison: Comparison) -> dict[str, dict[str, Any]]:
 
 
 def _labels(comparison: Comparison) -> dict[str, str]:
-    """Settings as short as they can be told apart: without what all names begin with, joined ones in lines."""
+    """Short labels of the settings, without the shared start of their names; joined names take several lines."""
     privileged = comparison.curves.groupby("setting")["privileged"].first()
     parts = {setting: setting.split(JOIN) for setting in comparison.settings}
     beginnings = {name.rpartition("-")[0] for names in parts.values() for name in names}
@@ -108,7 +107,7 @@ def _labels(comparison: Comparison) -> dict[str, str]:
 
 
 def _name_ends(axes: Axes, comparison: Comparison, ends: list[float], styles: dict[str, dict[str, Any]]) -> None:
-    """Write every setting's name beside the end of its line, moved apart where they would overlap."""
+    """Write each setting's name at the end of its line; names that would overlap are moved apart."""
     labels = _labels(comparison)
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = np.array([to_axes.transform((comparison.budget, end))[1] for end in ends])
@@ -118,7 +117,7 @@ def _name_ends(axes: Axes, comparison: Comparison, ends: list[float], styles: di
         colour = styles[setting]["color"]
         bold = "bold" if setting == comparison.baseline else "normal"
         axes.annotate(
-            labels[setting],
+            plain(labels[setting]),
             (1, height),
             (1.06, place),
             xycoords="axes fraction",
@@ -140,7 +139,7 @@ def _name_ends(axes: Axes, comparison: Comparison, ends: list[float], styles: di
 
 
 def _apart(heights: NDArray[np.float64], sizes: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Move labels of these sizes apart, in the order of their heights, and down from above 1."""
+    """Move labels of these sizes apart without changing their order, and keep them below 1."""
     order = np.argsort(heights, kind="stable")
     placed = heights.copy()
     for _ in range(200):

@@ -1,4 +1,4 @@
-"""What a comparison found, as text."""
+"""The results of a comparison as text."""
 
 from collections.abc import Iterable
 
@@ -12,7 +12,7 @@ NONE = "none shown"
 
 
 def describe(found: Comparison, curves: pd.DataFrame) -> str:
-    """The comparison as text; `curves` are all that were given, to tell what was left out."""
+    """The comparison as text; `curves` are all given rows, to report what was left out."""
     table = found.table
     pairs = table[table["kind"] == "pair"]
     target = f"{100 * found.headline:g} %"
@@ -25,22 +25,22 @@ def describe(found: Comparison, curves: pd.DataFrame) -> str:
     lines = [
         *_what(found, curves),
         f"{rule} (the worst: {100 * found.reached:.0f} %).",
-        f"Runs that miss a target by {found.budget:,} pixels count as {found.budget:,} in the mean.",
+        f"Runs that do not reach a target within {found.budget:,} pixels count as {found.budget:,} in the mean.",
         "",
         *_block(_needs(found), table),
         "",
-        "Accuracy and mIoU at so many revealed pixels, in percent",
+        "Accuracy and mIoU in percent, @ the number of revealed pixels",
         *_block(_at_budgets(found), table),
     ]
     if len(pairs):
-        several = f": 95 % for all {found.comparisons} comparisons together" if found.comparisons > 1 else ""
+        several = f" (95 % for all {found.comparisons} comparisons together)" if found.comparisons > 1 else ""
         lines += [
             "",
             f"Against {found.baseline}, in pairs: mean difference over images, {100 * found.level:.5g} % "
             f"intervals{several}, one quantity at a time",
             *_block(_pixel_pairs(found), table),
             "",
-            f"The same in points of area, accuracy and mIoU ({NONE}: the interval holds zero)",
+            f"The same for area, accuracy and mIoU, in points ({NONE}: the interval holds zero)",
             *_block(_other_pairs(found), table),
         ]
     return "\n".join([*lines, "", *_notes(found)])
@@ -56,13 +56,13 @@ def _what(found: Comparison, curves: pd.DataFrame) -> list[str]:
     if used < given:
         gone = curves["image"].nunique() - images
         lines.append(
-            f"Left out: {given - used} of {given} image × seed, {gone} images whole: not all settings hold them."
+            f"Left out: {given - used} of {given} image × seed, {gone} images whole, which not all settings hold."
         )
     return lines
 
 
 def _block(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
-    """Aligned lines of rows of text, privileged settings under a heading of their own."""
+    """The rows as aligned lines, with a heading above privileged settings."""
     header, *lines = as_text(rows).splitlines()
     privileged = rows["setting"].map(table.groupby("setting")["privileged"].first())
     fair = int((~privileged).sum())
@@ -71,7 +71,7 @@ def _block(rows: pd.DataFrame, table: pd.DataFrame) -> list[str]:
 
 
 def _rows(found: Comparison, kind: str, quantity: str, budget: int | None = None) -> pd.DataFrame:
-    """The rows of a quantity by setting; at the headline where it has targets."""
+    """The rows of a quantity by setting; at the headline target if the quantity has targets."""
     table = found.table
     rows = table[(table["kind"] == kind) & (table["quantity"] == quantity)]
     rows = rows[rows["headline"] | rows["target"].isna()]
@@ -145,22 +145,22 @@ def _other_pairs(found: Comparison) -> pd.DataFrame:
 def _notes(found: Comparison) -> list[str]:
     pixels = found.table[found.table["quantity"] == "pixels"]
     images, groups = int(pixels["images"].iloc[0]), int(pixels["groups"].iloc[0])
-    notes = ["p: sign test of wins against losses over images, each counted as independent; not adjusted."]
+    notes = ["p: sign test of wins against losses; images count as independent; not adjusted for several tests."]
     if groups < images:
         notes.append(
             f"Intervals draw whole groups, {groups} of them ({images} images), so they hold for sequences like "
-            "these; CamVid's frames come from a few drives."
+            "these. CamVid's frames come from a few drives."
         )
     else:
         notes.append(
-            "Intervals hold for images like these; where those of one sequence are near-copies, as CamVid's few "
-            "drives have them, they are too narrow to speak of other drives (--group-by draws whole sequences)."
+            "Intervals hold for images like these. If images of a sequence are near-copies, as in CamVid's few "
+            "drives, intervals are too narrow for other sequences: use --group-by."
         )
     if groups < FEW:
         drawn = "images" if groups == images else "groups"
         notes.append(
-            f"Few {drawn} ({groups}): intervals are rough and too narrow; a sign test of {groups} that all agree "
-            f"has p = {2.0 ** (1 - groups):.2g}."
+            f"Few {drawn} ({groups}): intervals are rough and too narrow. Even if all {groups} agree, the sign "
+            f"test has p = {2.0 ** (1 - groups):.2g}."
         )
     return notes
 

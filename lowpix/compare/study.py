@@ -1,4 +1,4 @@
-"""A comparison from its options to its table and picture."""
+"""Make a comparison: from its options to its table and picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,18 +12,23 @@ from lowpix.compare.pictures import comparison_picture
 from lowpix.compare.report import describe
 from lowpix.data.options import difference
 from lowpix.errors import InputError
-from lowpix.storage import atomic
+from lowpix.storage import csv_bytes
+from lowpix.study.data import read_data
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import IMAGES
 from lowpix.study.intervals import group_images
+from lowpix.study.plots import figure_png
+from lowpix.study.seal import Seal
 from lowpix.study.settings import read_settings
+
+SEAL = "comparison.sha256"
 
 
 def compare(options: Options) -> Comparison:
-    """Compare the settings of studies and print what is found; `comparison.csv` and `.png` are written.
+    """Compare the settings of studies, print the comparison, and write `comparison.csv` and `comparison.png`.
 
     Raises:
-        InputError: an option out of range, a folder without a study, or settings that cannot be compared.
+        InputError: an option is out of range, a folder holds no study, or settings cannot be compared.
     """
     options.check()
     curves = side_by_side(read_curves(options.studies))
@@ -32,9 +37,11 @@ def compare(options: Options) -> Comparison:
     found = compare_settings(rounds, options.targets, options.budgets, options.baseline, groups)
     out = options.out or options.studies[0]
     try:
-        with atomic(out / "comparison.csv") as temporary:
-            found.table.to_csv(temporary, index=False, lineterminator="\n")
-        comparison_picture(out / "comparison.png", found)
+        picture = figure_png(comparison_picture(found))
+        files, seal = {"comparison.csv": csv_bytes(found.table), "comparison.png": picture}, Seal(out, SEAL)
+        if _is_comparison(out / "comparison.csv", found.table):
+            seal.adopt(files)  # by an older lowpix
+        seal.write(files)
     except OSError as fault:
         raise InputError(f"{out}: cannot be written to ({fault.strerror})") from None
     print(describe(found, curves))
@@ -46,7 +53,7 @@ def read_curves(folders: Sequence[Path]) -> dict[Path, pd.DataFrame]:
     """The curves of studies, by folder.
 
     Raises:
-        InputError: no folder, one given twice, one without a finished run, or studies of different data.
+        InputError: no folder is given, one is given twice, one has no finished run, or the studies' data differ.
     """
     if not folders:
         raise InputError("no study is named: give the folder of at least one")
@@ -67,10 +74,26 @@ def read_curves(folders: Sequence[Path]) -> dict[Path, pd.DataFrame]:
             raise InputError(
                 f"{option} differs: {one!r} in {first}, {other!r} in {folder}; compare on the same data"
             )
+        _require_same_images(first, folder)
     return found
 
 
+def _is_comparison(path: Path, table: pd.DataFrame) -> bool:
+    """Whether a file exists and has the columns of `table`."""
+    return path.exists() and path.read_bytes().startswith(",".join(table.columns).encode() + b"\n")
+
+
+def _require_same_images(first: Path, other: Path) -> None:
+    """Raise InputError if two studies recorded different digests of an image."""
+    both = read_data(first).merge(read_data(other), on=["split", "image"])
+    for what in ("image", "labels"):
+        changed = both[both[f"{what}_sha256_x"] != both[f"{what}_sha256_y"]]
+        if len(changed):
+            name = changed["image"].iloc[0]
+            raise InputError(f"{what} of {name} differ between {first} and {other}; compare on the same data")
+
+
 def _settings(folder: Path) -> dict[str, object]:
-    """Of a study; none where it left tables alone."""
+    """The settings of a study; empty if the folder has tables but no `study.toml`."""
     record = folder / "study.toml"
     return read_settings(record) if record.exists() else {}

@@ -1,5 +1,6 @@
 """Find what is wrong with a data set before a network is trained on it."""
 
+import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from lowpix.data.dataset import IGNORE, Dataset
-from lowpix.errors import InputError
+from lowpix.errors import InputError, printable
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,13 @@ class Report:
     """(C,) number of valid label maps that hold each class."""
     void: int
     """Number of void pixels, over all valid label maps."""
+
+    digests: dict[str, tuple[str, str]]
+    """By image name: digests of the image and of its label map, empty where none was read."""
+
+    def size(self) -> int:
+        """H×W of all images with a valid label map together."""
+        return int(self.pixels.sum()) + self.void
 
     def shares(self) -> NDArray[np.float64]:
         """(C,) share of each class among the pixels that are not void; zeros if all are void."""
@@ -47,6 +55,7 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
     missing: list[str] = []
     classes = len(dataset.classes)
     pixels, images = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
+    digests: dict[str, tuple[str, str]] = {}
     void = valid = 0
 
     if labelled and classes < 2:
@@ -58,6 +67,7 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
             image = dataset.image(name)
         except InputError as fault:
             faults.append(str(fault))
+        digests[name] = (pixels_digest(image), "")
         if not labelled:
             continue
         try:
@@ -69,6 +79,7 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
                 faults.append(str(fault))
         if labels is None:
             continue
+        digests[name] = (pixels_digest(image), pixels_digest(labels))
 
         where = _file(dataset.label_file(name), name)
         if image is not None and labels.shape != image.shape[:2]:
@@ -101,7 +112,7 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
         )
     if labelled and set(names) >= set(dataset.images):
         faults += dataset.faults()
-    return Report(tuple(faults), tuple(warnings), pixels, images, void)
+    return Report(tuple(map(printable, faults)), tuple(map(printable, warnings)), pixels, images, void, digests)
 
 
 def require_sound(dataset: Dataset, names: Sequence[str], labelled: bool = True) -> Report:
@@ -122,3 +133,12 @@ def _title(dataset: Dataset) -> str:
 
 def _file(path: Path | None, name: str) -> str:
     return name if path is None else str(path)
+
+
+def pixels_digest(pixels: NDArray[np.uint8] | None) -> str:
+    """Of what a file holds, not of the file: 32 hexadecimal digits."""
+    if pixels is None:
+        return ""
+    found = hashlib.sha256(str(pixels.shape).encode())
+    found.update(pixels.tobytes())
+    return found.hexdigest()[:32]

@@ -60,6 +60,16 @@ class Dataset(ABC):
         return None
 
     @property
+    def title(self) -> str:
+        """What tells it from other data sets of its kind, for the name of a folder."""
+        return self.name
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """The folders that hold its files; none for generated images."""
+        return ()
+
+    @property
     def void_class(self) -> str | None:
         """The class that shares its id with void, so no pixel can have this class; usually None."""
         return None

@@ -133,13 +133,19 @@ class Files(Dataset):
         ignore_index: int | None = None,
         colours: Sequence[Colour] | None = None,
         ignore_colour: Colour | None = None,
+        title: str | None = None,
+        folders: Sequence[Path] = (),
         faults: Sequence[str] = (),
     ) -> None:
-        """`pairs`: image file and label file by image name, in order. The rest is as in `read_labels`."""
+        """`pairs`: image file and label file by image name, in order. The rest is as in `read_labels`.
+
+        `folders` are searched for files, in addition to the folders of these.
+        """
         if len(classes) > MOST_CLASSES:
             raise InputError(f"{name}: {len(classes)} classes: at most {MOST_CLASSES}, because labels are 8-bit")
         self.name, self.split, self.classes, self.palette = name, split, tuple(classes), palette
         self.images = tuple(pairs)
+        self._title, self._folders = title or name, tuple(folders)
         self._pairs, self._faults = dict(pairs), tuple(faults)
         self._ignore_index, self._colours, self._ignore_colour = ignore_index, colours, ignore_colour
 
@@ -157,6 +163,15 @@ class Files(Dataset):
 
     def label_file(self, name: str) -> Path | None:
         return self._pair(name)[1]
+
+    @property
+    def title(self) -> str:
+        return self._title
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        files = (file for pair in self._pairs.values() for file in pair if file is not None)
+        return tuple(dict.fromkeys([*self._folders, *(file.parent for file in files)]))
 
     @property
     def void_class(self) -> str | None:

@@ -19,7 +19,8 @@ from PIL import Image
 
 from lowpix.data.dataset import data_roots, default_palette
 from lowpix.data.files import Colour, Files
-from lowpix.errors import InputError
+from lowpix.errors import InputError, is_plain
+from lowpix.options import shown
 
 # Formats that pillow registers but that hold no photographs: drawings, documents, stubs without a decoder.
 NOT_PHOTOGRAPHS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
@@ -64,6 +65,8 @@ def open_folder(data_root: Path | None = None, split: str | None = None) -> File
         ignore_index=declared.ignore_index,
         colours=declared.colours,
         ignore_colour=declared.ignore_colour,
+        title=root.resolve().name,
+        folders=[images, labels, *root.glob("*/images"), *root.glob("*/labels")] if paired else [folder],
         faults=[f"{path}: no image of that name" for name, path in label_files.items() if name not in files],
     )
 
@@ -73,7 +76,7 @@ def _split_folder(root: Path, split: str | None) -> tuple[Path, str]:
     wanted = split or "train"
     if wanted in splits:
         return root / wanted, wanted
-    if split is None and ((root / "images").is_dir() or not splits):
+    if split in (None, "all") and ((root / "images").is_dir() or not splits):
         return root, "all"
     raise InputError(f"--split {wanted}: {root} has {', '.join(splits) or 'no splits'}")
 
@@ -93,6 +96,8 @@ def _image_files(folder: Path, deep: bool) -> dict[str, Path]:
         if path.name.startswith(".") or path.suffix.lower() not in readable or not path.is_file():
             continue
         name = _name(path, folder)
+        if not is_plain(name):
+            raise InputError(f"{path}: an image's name must be UTF-8 without control characters")
         if name in files:
             raise InputError(f"{path}: {files[name].name} is there too: names without suffix must differ")
         files[name] = path
@@ -104,21 +109,23 @@ def _image_files(folder: Path, deep: bool) -> dict[str, Path]:
 def _read_classes(path: Path) -> Declared:
     try:
         declared = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, RecursionError) as error:
         raise InputError(f"{path}: is no valid JSON: {error}") from error
     if not isinstance(declared, dict):
         raise InputError(f'{path}: must be an object such as {{"classes": ["sky", "road"]}}')
 
     classes = declared.get("classes")
     if not isinstance(classes, list) or not all(isinstance(name, str) and name for name in classes):
-        raise InputError(f'{path}: "classes" is {classes!r}: must be a list of names')
+        raise InputError(f'{path}: "classes" is {shown(classes)}: must be a list of names')
+    if odd := [name for name in classes if not is_plain(name)]:
+        raise InputError(f'{path}: "classes" holds {odd[0]!r}: names must be without control characters')
     if len(set(classes)) < len(classes):
         twice = next(name for name in classes if classes.count(name) > 1)
         raise InputError(f'{path}: "classes" holds {twice!r} twice: names must differ')
 
     void = declared.get("ignore_index")
     if void is not None and (not isinstance(void, int) or isinstance(void, bool) or not 0 <= void <= 255):
-        raise InputError(f'{path}: "ignore_index" is {void!r}: must be null or an id from 0 to 255')
+        raise InputError(f'{path}: "ignore_index" is {shown(void)}: must be null or an id from 0 to 255')
 
     colours, ignore_colour = declared.get("colors"), declared.get("ignore_color")
     if colours is not None:
@@ -138,7 +145,7 @@ def _colour(colour: Any, path: Path) -> Colour:
     match colour:
         case [int(red), int(green), int(blue)] if all(0 <= channel <= 255 for channel in colour):
             return red, green, blue
-    raise InputError(f"{path}: colour {colour!r}: must be [red, green, blue], each 0 to 255")
+    raise InputError(f"{path}: colour {shown(colour)}: must be [red, green, blue], each 0 to 255")
 
 
 def _palette(declared: Declared, label_files: dict[str, Path]) -> NDArray[np.uint8]:

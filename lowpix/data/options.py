@@ -25,9 +25,9 @@ class DataOptions:
     """Split of the data set; if not given, train, or all for a folder without splits."""
     limit: Annotated[int | None, at_least(1)] = None
     """Number of images, spread evenly over the list; if not given, all."""
-    scene_size: tuple[int, int] = (120, 160)
+    scene_size: Annotated[tuple[int, int], between(16, 16384)] = (120, 160)
     """Height and width of generated scenes, pixels."""
-    scene_count: Annotated[int, at_least(1)] = 8
+    scene_count: Annotated[int, between(1, 1_000_000)] = 8
     """Number of scenes in each generated split."""
     scene_classes: Annotated[int, between(2, 50)] = 6
     """Number of classes in generated scenes."""
@@ -63,7 +63,7 @@ def reopen(settings: Mapping[str, Any], data_root: Path | None = None) -> Datase
         raise InputError("its settings name no data set")
     split = settings.get("split")
     # all is the name of the only split of a folder without splits
-    return open_dataset(settings["dataset"], data_root, None if split == "all" else split, **generated)
+    return open_dataset(settings["dataset"], data_root, split, **generated)
 
 
 def difference(settings: Mapping[str, Any], others: Mapping[str, Any]) -> tuple[str, Any, Any] | None:

@@ -1,4 +1,4 @@
-"""One network for a data set, trained on all pseudo-labelled images, against full annotation."""
+"""Train one network for a data set on pseudo-labels, and compare it with one trained on full annotation."""
 
 import lazy_loader
 

@@ -1,11 +1,11 @@
-"""python -m lowpix.dataset_study: one network on all pseudo-labelled images, against full annotation."""
+"""python -m lowpix.dataset_study: train one network on pseudo-labels, and compare it with full annotation."""
 
 from lowpix.command import run
 from lowpix.dataset_study.options import Options
 
 
 def command(options: Options) -> None:
-    """Run the study, and print what came of it."""
+    """Run the study, and print its results."""
     from lowpix.dataset_study.study import dataset_study
     from lowpix.dataset_study.tables import dataset_overview
     from lowpix.study.text import as_text

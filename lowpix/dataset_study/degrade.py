@@ -1,4 +1,4 @@
-"""Label maps made worse on purpose, and maps from revealed pixels without any network."""
+"""Label maps with errors added on purpose, and label maps made from revealed pixels without a network."""
 
 import warnings
 
@@ -11,15 +11,15 @@ from skimage.segmentation import random_walker
 from lowpix.data import IGNORE
 from lowpix.reveal.log import Log
 
-WOBBLE = 8.0  # pixels over which a border that moved keeps its direction
+WOBBLE = 8.0  # scale in pixels of the random field that decides to which side a border moves
 
 
 def flip_labels(
     truth: NDArray[np.uint8], rate: float, classes: int, draw: np.random.Generator
 ) -> NDArray[np.uint8]:
-    """The label map (H, W) with a share `rate` of its non-void pixels wrong, each independently of the others.
+    """The label map (H, W) with a share `rate` of its non-void pixels wrong, at independent random places.
 
-    Wrong pixels are drawn uniformly, exactly so many (rounded), and each takes one of the other classes alike.
+    The number of wrong pixels is exact (rounded). Each takes one of the other classes with equal probability.
     """
     degraded = truth.copy()
     known = np.flatnonzero(truth != IGNORE)
@@ -32,8 +32,8 @@ def flip_labels(
 def move_borders(truth: NDArray[np.uint8], rate: float, draw: np.random.Generator) -> NDArray[np.uint8]:
     """The label map (H, W) with a share `rate` of its non-void pixels wrong along the borders of its regions.
 
-    Borders move to one side or the other, as a smooth random field says, until exactly so many pixels (rounded)
-    have taken the class beyond their nearest border. A map of one class has no borders and stays as it is.
+    A smooth random field decides to which side each border moves. Wrong pixels take the class on the other side of
+    their nearest border. Their number is exact (rounded). A map with one class has no borders and is not changed.
     """
     held = np.setdiff1d(truth, [IGNORE])
     known = truth != IGNORE
@@ -43,12 +43,12 @@ def move_borders(truth: NDArray[np.uint8], rate: float, draw: np.random.Generato
     beyond = truth.copy()
     for label in held:
         own = truth == label
-        # void is no border: a region is looked at as if void beside it were its own
+        # a region's edge to void is not a border, so void counts as part of the region here
         away, (rows, columns) = ndimage.distance_transform_edt(own | ~known, return_indices=True)
         distance[own] = away[own]
         beyond[own] = truth[rows[own], columns[own]]
     field = ndimage.gaussian_filter(draw.standard_normal(truth.shape), WOBBLE)
-    yields = (truth < beyond) == (field > 0)  # else both sides of a border would change places
+    yields = (truth < beyond) == (field > 0)  # only one side of a border changes at each place
     order = np.lexsort([draw.random(truth.size), distance.ravel(), ~yields.ravel(), ~known.ravel()])
     wrong = order[: round(rate * np.count_nonzero(known))]
     degraded = truth.copy()
@@ -57,9 +57,9 @@ def move_borders(truth: NDArray[np.uint8], rate: float, draw: np.random.Generato
 
 
 def walk(image: NDArray[np.uint8], log: Log) -> NDArray[np.uint8]:
-    """Labels (H, W) of an image (H, W, 3) by scikit-image's random walker on Lab colour from its revealed pixels.
+    """Labels (H, W) of an image (H, W, 3), made from its revealed pixels by scikit-image's random walker.
 
-    Void everywhere where no pixel is revealed.
+    The walker works on Lab colours. Without a revealed pixel the map is all void.
     """
     pixels, labels = log.labelled()
     held, index = np.unique(labels, return_inverse=True)
@@ -68,7 +68,7 @@ def walk(image: NDArray[np.uint8], log: Log) -> NDArray[np.uint8]:
     seeds = np.zeros(image.shape[:2], np.int32)
     seeds[tuple(pixels.T)] = index + 1
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the solver that it prefers is an optional one
+        warnings.simplefilter("ignore")  # it warns that an optional, faster solver is missing
         found = random_walker(rgb2lab(image), seeds, mode="cg_j", channel_axis=-1)
     walked: NDArray[np.uint8] = held[np.maximum(found, 1) - 1]
     return walked

@@ -1,4 +1,4 @@
-"""Pseudo-labels for a data set: those that an image study has, and a run of it for those that it lacks."""
+"""Pseudo-labels for a data set from an image study, which is run first if it lacks some."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import fields
@@ -13,7 +13,7 @@ from lowpix.image_study import image_study
 from lowpix.study.source import Found, Source, require_maps
 
 EVEN = "stratified"  # the acquisition of evenly spread pixels
-PLANNED = 50  # pixels an image of an image study that is not there yet
+PLANNED = 50  # default budget of a new image study, in pixels per image
 
 
 def labelled(
@@ -25,27 +25,27 @@ def labelled(
     repeats: Collection[int],
     budgets: Sequence[int],
 ) -> tuple[Source, Found]:
-    """The image study in `folder`, and its labels of these images by the acquisitions.
+    """The image study in `folder`, and its labels of the images by each acquisition, budget and seed.
 
-    Where it lacks some, it is run for them, and a line says so: with its own settings, or, if it is not there
-    yet, with settings that follow from the options.
+    If the image study lacks labels, it is extended, and a line is printed. If it does not exist, it is run with
+    settings that follow from the options.
 
     Args:
-        options: of the data-set study.
-        folder: of the image study.
-        dataset: the split that is labelled.
-        names: its images.
-        acquisitions: of the image study.
-        repeats: of the data-set study, each of which takes labels of one seed.
-        budgets: pixels asked of an image, of those at which the image study keeps pseudo-labels.
+        options: options of the data-set study.
+        folder: folder of the image study.
+        dataset: the split to label.
+        names: the images to label.
+        acquisitions: acquisitions of the image study.
+        repeats: repeats of the data-set study; each uses the labels of one seed.
+        budgets: pixels asked of an image; the image study must keep pseudo-labels at each.
 
     Raises:
-        InputError: a study of other images, faulty options, or labels that are not to be had.
+        InputError: the image study has other images, an option is out of range, or labels cannot be made.
     """
     if not (folder / "study.toml").exists():
         planned = _planned(options, folder, acquisitions)
         wanted = f"{', '.join(acquisitions)}, {planned.max_pixels} pixels an image"
-        print(f"image study {folder}: is not there yet: running it ({wanted})", flush=True)
+        print(f"image study {folder}: does not exist yet: running it ({wanted})", flush=True)
         image_study(planned)
     source = open_source(folder, dataset)
     seeds = {label_seed(options, source, repeat) for repeat in repeats}
@@ -53,6 +53,9 @@ def labelled(
         print(f"image study {folder}: lacks {len(missing)} pseudo-label maps: running it for them", flush=True)
         image_study(_extended(options, source, acquisitions))
         source = open_source(folder, dataset)
+    elif options.image_study is None and not (folder / "curves.png").exists():
+        print(f"image study {folder}: was stopped before it drew its pictures: drawing them", flush=True)
+        image_study(_extended(options, source, acquisitions))
     missing = source.missing(acquisitions, seeds, budgets, names)
     if options.weigh_by_confidence or options.min_confidence > 0:
         missing += source.missing(acquisitions, seeds, budgets, names, confidence=True)
@@ -62,27 +65,27 @@ def labelled(
             "run that image study into another folder"
         )
     found = source.labels(acquisitions, sorted(seeds), budgets, names)
-    require_maps(found, dataset, names)  # now, and not hours later, when their turn comes
+    require_maps(found, dataset, names)  # now, not after hours of training
     return source, found
 
 
 def open_source(folder: Path, dataset: Dataset) -> Source:
-    """The image study in `folder`; InputError where it is one of other images or labels."""
+    """The image study in `folder`. Raises InputError if it used other images or labels."""
     source = Source(folder)
     source.require_same_data(dataset)
     return source
 
 
 def label_seed(options: Options, source: Source, repeat: int) -> int:
-    """Seed of the image study's runs that a repeat of the data-set study takes."""
+    """The seed of the image study's runs that a repeat of the data-set study uses."""
     return source.seed(repeat, _label_repeats(options))
 
 
 def budgets_of(options: Options, folder: Path, dataset: Dataset) -> tuple[int, ...]:
-    """Pixels an image, each once.
+    """The budgets of a data-set study, in pixels asked of an image, without duplicates.
 
-    Raises InputError for one at which the image study keeps nothing, and for evenly spread pixels where it cannot
-    give as many.
+    Raises InputError for a budget at which the image study keeps no pseudo-labels. Also raises it for
+    pseudo_stratified if the image study stopped at its target, because then the numbers of pixels would differ.
     """
     given = tuple(dict.fromkeys(options.budgets))
     if options.kinds() == ("full",):
@@ -92,8 +95,8 @@ def budgets_of(options: Options, folder: Path, dataset: Dataset) -> tuple[int, .
     source = open_source(folder, dataset)
     if source.stopped_at_target and "pseudo_stratified" in options.kinds() and options.acquisition != EVEN:
         raise InputError(
-            f"--settings pseudo_stratified: {folder} stopped at its target, so that evenly spread pixels would be "
-            "others in number: name an image study that ran with --stop budget, or leave this setting out"
+            f"--settings pseudo_stratified: {folder} stopped at its target, so the number of evenly spread pixels "
+            "would differ: name an image study that ran with --stop budget, or leave this setting out"
         )
     kept = source.budgets
     for budget in given:
@@ -107,7 +110,7 @@ def budgets_of(options: Options, folder: Path, dataset: Dataset) -> tuple[int, .
 
 
 def _planned(options: Options, folder: Path, acquisitions: tuple[str, ...]) -> ImageOptions:
-    """The image study that is run where there is none."""
+    """The options of a new image study."""
     budgets = tuple(sorted(options.budgets)) or (PLANNED,)
     data = {field.name: getattr(options, field.name) for field in fields(DataOptions)}
     return ImageOptions(
@@ -126,7 +129,7 @@ def _planned(options: Options, folder: Path, acquisitions: tuple[str, ...]) -> I
 
 
 def _extended(options: Options, source: Source, acquisitions: tuple[str, ...]) -> ImageOptions:
-    """The image study that is there, for all that the data-set study needs."""
+    """The options of the existing image study, extended to all labels that the data-set study needs."""
     return ImageOptions.of(
         source.settings,
         images=(),
@@ -142,5 +145,5 @@ def _extended(options: Options, source: Source, acquisitions: tuple[str, ...]) -
 
 
 def _label_repeats(options: Options) -> int:
-    """Repeats that the image study is to have: as many as this study, unless it is one of others."""
+    """Repeats that the image study should have: 1 if the user named it, otherwise those of this study."""
     return options.repeats if options.image_study is None else 1

@@ -1,6 +1,7 @@
-"""What the network of each setting learns from, and what that cost. To add a setting: a line in SETTINGS.
+"""The labels that the network of each setting learns from, and their cost.
 
-Its name is in SettingName of options.py, its colour in plots in KIND_COLOURS of pictures.py; grey, if not there.
+To add a setting, add a function to SETTINGS, its name to SettingName in options.py and, unless grey will do, its
+colour to KIND_COLOURS in pictures.py.
 """
 
 from collections.abc import Callable
@@ -16,55 +17,59 @@ from lowpix.metrics import accuracy, confusion, miou
 from lowpix.reveal.log import UNSURE
 from lowpix.reveal.oracle import LabelMapOracle
 from lowpix.seeds import seed_for
-from lowpix.study.label_maps import read_label_map, write_label_map
+from lowpix.study.folder import image_file
+from lowpix.study.label_maps import label_map_png, parse_label_map
+from lowpix.study.seal import Seal
 from lowpix.study.source import ImageLabels
 
 Labels = NDArray[np.uint8]
-"""(H, W) class ids, IGNORE for pixels that teach nothing."""
+"""(H, W) class ids, IGNORE for pixels without a label."""
 Read = Callable[[str], tuple[Labels, NDArray[np.float32] | None]]
-"""From an image's name to its labels and the weights (H, W) of its pixels in the loss, None for 1."""
+"""From an image's name to its labels and the weights (H, W) of its pixels in the loss; None means weight 1."""
 
 
 @dataclass(frozen=True)
 class Annotation:
-    """What a network learns from."""
+    """The labels that a network learns from, and their cost."""
 
     images: tuple[str, ...]
-    """Names of the images that it is shown."""
+    """Names of the training images."""
     read: Read
     sparse: bool = False
-    """Whether few pixels are labelled, one by one."""
+    """Whether only single pixels are labelled."""
     clicks: int = 0
-    """Pixels that somebody was asked for."""
+    """Number of pixels asked."""
     pixels: int = 0
-    """Of these, the ones whose class was told."""
+    """Number of these pixels that were answered with a class."""
     maps: int = 0
-    """Full label maps that somebody drew."""
+    """Number of full label maps drawn by hand."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """What the settings of a study draw on, for one repeat."""
+    """What the settings of a study make their labels from, for one repeat."""
 
     dataset: Dataset
     names: tuple[str, ...]
     """The training images, the same for every setting."""
     seed: int
-    """Of random choices: seed of the study's repeat."""
+    """Seed of the repeat, for random choices."""
     chosen: ImageLabels | None = None
-    """Of the image study: the acquisition's pixels and pseudo-labels."""
+    """The image study's pixels and pseudo-labels by the chosen acquisition."""
     stratified: ImageLabels | None = None
-    """Likewise of evenly spread pixels."""
+    """The image study's pixels and pseudo-labels by evenly spread pixels."""
     ask_void: bool = False
-    """Whether the image study asked void pixels; and its oracle's shares of wrong answers and refusals."""
+    """Whether the image study asks void pixels."""
     noise: float = 0.0
+    """Share of wrong answers of the image study's oracle."""
     refusal: float = 0.0
+    """Share of pixels that the image study's oracle refuses to label."""
     least_confidence: float = 0.0
     weigh: bool = False
     maps_for: Callable[[int], int] = lambda clicks: 1
-    """How many full label maps cost as much as so many clicks."""
+    """From a number of clicks to the number of full label maps that cost the same time."""
     cache: Path = Path()
-    """Folder for label maps that take long to make."""
+    """Folder of the study, for label maps that take long to make."""
 
     def truth(self, name: str) -> Labels:
         """The true label map."""
@@ -73,12 +78,12 @@ class Material:
         return labels
 
     def source(self) -> ImageLabels:
-        """The acquisition's labels."""
+        """The labels by the chosen acquisition."""
         assert self.chosen is not None, "read before the study"
         return self.chosen
 
     def draw(self, *purpose: object) -> np.random.Generator:
-        """A generator of its own for every purpose."""
+        """A random generator for this purpose."""
         return np.random.default_rng(seed_for(self.seed, self.dataset.name, *purpose))
 
 
@@ -88,7 +93,7 @@ def full(material: Material) -> Annotation:
 
 
 def few_full(material: Material) -> Annotation:
-    """True label maps of as many images as cost what all the clicks did, drawn at random; at least one."""
+    """True label maps of randomly drawn images, as many as cost the same time as all clicks, but at least one."""
     count = min(max(1, material.maps_for(sum(material.source().asked.values()))), len(material.names))
     drawn = sorted(material.draw("few_full").choice(len(material.names), count, replace=False))
     images = tuple(material.names[index] for index in drawn)
@@ -96,18 +101,18 @@ def few_full(material: Material) -> Annotation:
 
 
 def pseudo(material: Material) -> Annotation:
-    """Pseudo-labels of the image study's networks; revealed pixels keep the label that was told."""
+    """Pseudo-labels of the image study's networks; revealed pixels keep the oracle's answer."""
     return _pseudo(material, material.source())
 
 
 def pseudo_stratified(material: Material) -> Annotation:
-    """The same from evenly spread pixels, equally many: what pseudo-labelling does without choosing pixels."""
+    """Pseudo-labels from evenly spread pixels, equally many: the baseline without a choice of pixels."""
     assert material.stratified is not None, "read before the study"
     return _pseudo(material, material.stratified)
 
 
 def sparse(material: Material) -> Annotation:
-    """The revealed pixels alone."""
+    """Only the revealed pixels."""
     source = material.source()
 
     def read(name: str) -> tuple[Labels, None]:
@@ -117,7 +122,7 @@ def sparse(material: Material) -> Annotation:
 
 
 def sparse_random(material: Material) -> Annotation:
-    """As many random pixels of each image, answered by the same oracle."""
+    """Random pixels of each image, as many as were asked, answered by the same oracle."""
     source = material.source()
 
     def read(name: str) -> tuple[Labels, None]:
@@ -125,7 +130,7 @@ def sparse_random(material: Material) -> Annotation:
         askable = np.flatnonzero(np.ones(truth.size, bool) if material.ask_void else truth.ravel() != IGNORE)
         count = min(source.asked[name], len(askable))
         asked = material.draw("sparse_random", name).choice(askable, count, replace=False)
-        # the image study's own oracle: it errs in the same places
+        # the same seed as in the image study, so that the oracle errs at the same pixels
         oracle_seed = seed_for(source.seed, material.dataset.name, name, "oracle")
         classes = len(material.dataset.classes)
         oracle = LabelMapOracle(truth, classes, material.noise, material.refusal, oracle_seed)
@@ -139,21 +144,22 @@ def sparse_random(material: Material) -> Annotation:
 
 
 def pseudo_walker(material: Material) -> Annotation:
-    """No network: scikit-image's random walker from the same revealed pixels."""
+    """Labels by scikit-image's random walker from the same revealed pixels, without a network."""
     source = material.source()
 
     def read(name: str) -> tuple[Labels, None]:
-        file = material.cache / f"{source.setting}-{source.logs[name].asked}" / f"{source.seed}" / f"{name}.png"
-        if not file.exists():  # seconds an image
+        setting = f"{source.setting}-{source.logs[name].asked}"
+        seal, file = Seal(material.cache), image_file("walker", setting, source.seed, name)
+        if not (material.cache / file).exists():  # takes seconds per image
             labels = walk(material.dataset.image(name), source.logs[name])
-            write_label_map(file, labels, material.dataset.palette)
-        return read_label_map(file), None
+            seal.write({file: label_map_png(labels, material.dataset.palette)})
+        return parse_label_map(material.cache / file, seal.read(file)), None
 
     return _clicked(material, source, read)
 
 
 def full_degraded_flips(material: Material) -> Annotation:
-    """The truth with as many wrong pixels as each image's pseudo-labels have, strewn independently."""
+    """The true maps with as many wrong pixels as each image's pseudo-labels have, at independent random places."""
 
     def degrade(name: str, rate: float) -> Labels:
         draw = material.draw("flips", name)
@@ -163,7 +169,7 @@ def full_degraded_flips(material: Material) -> Annotation:
 
 
 def full_degraded_borders(material: Material) -> Annotation:
-    """The truth with as many wrong pixels as each image's pseudo-labels have, along the borders of regions."""
+    """The true maps with as many wrong pixels as each image's pseudo-labels have, along borders of regions."""
     return _degraded(
         material,
         lambda name, rate: move_borders(material.truth(name), rate, material.draw("borders", name)),
@@ -185,20 +191,20 @@ SETTINGS: dict[str, Callable[[Material], Annotation]] = {
 
 @dataclass(frozen=True)
 class Survey:
-    """What the labels of a setting are like, over all the images that it shows."""
+    """The quality and number of a setting's labels, over all its training images."""
 
     accuracy: float
-    """Of the labels, over pixels that have one and whose truth is not void; 0 to 1."""
+    """Accuracy of the labels, 0 to 1, over labelled pixels that are not void in the true map."""
     miou: float
-    """Of these pixels, from the summed confusion matrix."""
+    """mIoU of these pixels, from the summed confusion matrix."""
     pixels: NDArray[np.int64]
-    """(C,) labelled pixels of each class."""
+    """(C,) number of labelled pixels of each class."""
     size: int
-    """Pixels of the images, labelled or not."""
+    """Number of pixels in the images, labelled or not."""
 
 
 def survey(annotation: Annotation, material: Material) -> Survey:
-    """Read all labels of a setting once, and compare them with the truth."""
+    """Read all labels of a setting, and compare them with the true label maps."""
     classes = len(material.dataset.classes)
     cells, counts, size = np.zeros((classes, classes + 1), np.int64), np.zeros(classes, np.int64), 0
     for name in annotation.images:

@@ -1,8 +1,7 @@
-"""Pictures of a data-set study: what the networks make of a few test images, and how they learned."""
+"""Pictures of a data-set study: predictions for a few test images, training curves and costs."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import cycle
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,13 +11,13 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from lowpix.data import IGNORE, Dataset, spread
-from lowpix.dataset_study.tables import DatasetTables, prediction_name
+from lowpix.dataset_study.tables import DatasetTables, TrainedRun, prediction_name
 from lowpix.metrics import accuracy, confusion
-from lowpix.study.label_maps import read_label_map
-from lowpix.study.plots import COLOURS, Panel, overview_picture, plain_axes, save_figure
+from lowpix.study.folder import Study
+from lowpix.study.plots import COLOURS, Panel, figure_png, overview_picture, plain, plain_axes
 
 EXAMPLES = 4
-"""Images in the overview."""
+"""Number of images in the overview."""
 KIND_COLOURS = {
     "full": COLOURS[6],
     "pseudo": COLOURS[0],
@@ -30,15 +29,19 @@ KIND_COLOURS = {
     "full_degraded_borders": "#555555",
     "pseudo_walker": COLOURS[3],
 }
-BUDGET_DASHES = ("-", "--", ":", "-.")  # of the lines of one kind, the smallest budget first
+BUDGET_DASHES = ("-", "--", ":", "-.")  # for the budgets of one kind, the smallest first
 
 
-def write_dataset_pictures(folder: Path, tables: DatasetTables, test: Dataset, names: Sequence[str]) -> None:
-    """Write `history.png`, `costs.png`, and `overview.png` of a few test images: truth, full, pseudo."""
+def dataset_pictures(
+    study: Study[TrainedRun, DatasetTables], tables: DatasetTables, test: Dataset, names: Sequence[str]
+) -> dict[str, bytes]:
+    """The files `history.png`, `costs.png`, and `overview.png`: truth, full and pseudo for a few test images."""
     if not len(tables.summary):
-        return
-    history_picture(folder / "history.png", tables.history)
-    costs_picture(folder / "costs.png", tables.summary)
+        return {}
+    pictures = {
+        "history.png": figure_png(history_picture(tables.history)),
+        "costs.png": figure_png(costs_picture(tables.summary)),
+    }
     summary = tables.summary.sort_values("pixels_per_image", kind="stable")
     settings = list(dict.fromkeys(summary["setting"]))
     pseudo = list(summary["setting"][summary["kind"] == "pseudo"])
@@ -46,24 +49,29 @@ def write_dataset_pictures(folder: Path, tables: DatasetTables, test: Dataset, n
     seed = int(summary["seed"].min())
     rows = []
     for name in spread(names, EXAMPLES):
-        files = {setting: folder / prediction_name(setting, seed, name) for setting in shown}
-        maps = {setting: read_label_map(file) for setting, file in files.items() if file.exists()}
+        files = {setting: study.folder / prediction_name(setting, seed, name) for setting in shown}
+        maps = {
+            setting: study.read_label_map((setting, seed), prediction_name(setting, seed, name))
+            for setting, file in files.items()
+            if file.exists()
+        }
         truth = test.labels(name)
         if len(maps) == len(shown) and truth is not None:
             rows.append([Panel(name, image=test.image(name)), Panel("truth", labels=truth), *_panels(maps, truth)])
     if rows:
-        overview_picture(folder / "overview.png", rows, test.classes, test.palette)
+        pictures["overview.png"] = figure_png(overview_picture(rows, test.classes, test.palette))
+    return pictures
 
 
 def _panels(maps: Mapping[str, NDArray[np.uint8]], truth: NDArray[np.uint8]) -> Iterator[Panel]:
-    """A prediction each, and how much of it is right."""
+    """A panel for each prediction, with its accuracy."""
     for setting, labels in maps.items():
         right = accuracy(confusion(truth, labels, IGNORE - 1))
         yield Panel(f"{setting}: {100 * right:.1f} % right", labels=labels)
 
 
-def costs_picture(path: Path, summary: pd.DataFrame) -> None:
-    """Save test mIoU against annotated fraction and hours of annotation, from rows of `summary.csv`."""
+def costs_picture(summary: pd.DataFrame) -> Figure:
+    """Draw test mIoU against annotated fraction and hours of annotation, from rows of `summary.csv`."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     fraction, hours = figure.subplots(1, 2, sharey=True)
     draw_costs(fraction, summary, "annotated_fraction")
@@ -71,16 +79,16 @@ def costs_picture(path: Path, summary: pd.DataFrame) -> None:
     fraction.set(ylabel="test mIoU", xlabel="annotated share of the training pixels")
     hours.set(xlabel="hours of annotation")
     fraction.legend(fontsize=9, frameon=False)
-    save_figure(figure, path)
+    return figure
 
 
 def draw_costs(axes: Axes, summary: pd.DataFrame, cost: str) -> None:
-    """Draw test mIoU against a column of `summary.csv`: a line per kind of labels, with the range of the seeds."""
+    """Draw test mIoU against a cost column of `summary.csv`: a line per kind, with error bars over seeds."""
     for kind in sorted(set(summary["kind"]), key=[*KIND_COLOURS, *summary["kind"]].index):
         runs, colour = summary[summary["kind"] == kind].groupby("setting"), _colour(kind)
         points = runs["miou"].agg(["mean", "min", "max"]).assign(cost=runs[cost].mean()).sort_values("cost")
         below, above = points["mean"] - points["min"], points["max"] - points["mean"]
-        ends = (below.clip(lower=0), above.clip(lower=0))  # a mean of equal values may miss them by its last bit
+        ends = (below.clip(lower=0), above.clip(lower=0))  # rounding of the mean can make these negative
         axes.errorbar(points["cost"], points["mean"], ends, fmt="o-", color=colour, markersize=4, label=kind)
         if kind == "full":
             axes.axhline(points["mean"].iloc[0], color=colour, linestyle=":", linewidth=1)
@@ -92,23 +100,25 @@ def draw_costs(axes: Axes, summary: pd.DataFrame, cost: str) -> None:
 
 
 def draw_classes(axes: Axes, summary: pd.DataFrame, settings: Sequence[str]) -> None:
-    """Draw the IoU of each class on the test split, mean over seeds, as bars of these settings side by side."""
+    """Draw the test IoU of each class, mean over seeds, as bars: the settings are side by side."""
     columns = [name for name in summary.columns if name.startswith("iou_")]
     means = summary.groupby("setting")[columns].mean()
     width = 0.8 / len(settings)
     for index, setting in enumerate(settings):
         places = np.arange(len(columns)) + (index - (len(settings) - 1) / 2) * width
         axes.bar(places, means.loc[setting], width, color=_colour(_kind(setting)), label=setting)
-    axes.set_xticks(range(len(columns)), [name.removeprefix("iou_") for name in columns], rotation=30, ha="right")
+    axes.set_xticks(
+        range(len(columns)), [plain(name.removeprefix("iou_")) for name in columns], rotation=30, ha="right"
+    )
     axes.set_ylabel("IoU on the test split")
     plain_axes(axes)
 
 
-def history_picture(path: Path, history: pd.DataFrame) -> None:
-    """Save loss and mIoU against epochs, from rows of `history.csv`: a colour per setting, a line per seed.
+def history_picture(history: pd.DataFrame) -> Figure:
+    """Draw loss and mIoU against epochs, from rows of `history.csv`: a colour per setting, a line per seed.
 
-    The mIoU is that of the training batches against the labels that the network is trained on, so settings
-    cannot be compared by it; dots are mIoU on validation maps, where these were looked at.
+    The mIoU is measured on training minibatches against the setting's own labels, so it does not compare settings.
+    Dots are mIoU on the validation split, if it was used.
     """
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     loss, score = figure.subplots(1, 2)
@@ -117,7 +127,7 @@ def history_picture(path: Path, history: pd.DataFrame) -> None:
     loss.set(yscale="log", ylabel="training loss")
     score.set(ylabel="mIoU on the setting's own training labels", ylim=(0, 1))
     figure.legend(*loss.get_legend_handles_labels(), loc="outside right center", fontsize=9, frameon=False)
-    save_figure(figure, path)
+    return figure
 
 
 def draw_history(axes: Axes, history: pd.DataFrame, column: str) -> None:
@@ -141,5 +151,5 @@ def _colour(kind: str) -> str:
 
 
 def _kind(setting: str) -> str:
-    """What a setting's name says of its labels; its budget follows a hyphen."""
+    """The kind in a setting's name, which is followed by a hyphen and the budget."""
     return setting.partition("-")[0]

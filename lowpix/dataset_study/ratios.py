@@ -1,4 +1,4 @@
-"""How near a setting's networks come to those of another: ratios of test mIoU, and how much of them is chance."""
+"""Ratios of the test mIoU of settings, with intervals."""
 
 import math
 from collections.abc import Hashable
@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 LEVEL = 0.95
-RESAMPLES = 2000  # draws of test images
+RESAMPLES = 2000  # bootstrap resamples of the test images
 COLUMNS = [
     "setting",
     "against",
@@ -22,22 +22,22 @@ COLUMNS = [
     "images_high",
     "level",
 ]
-"""Of `ratios.csv`."""
+"""Columns of `ratios.csv`."""
 
 
 def ratios(
     summary: pd.DataFrame, confusion: pd.DataFrame, against: str = "full", level: float = LEVEL
 ) -> pd.DataFrame:
-    """Compare the test mIoU of each setting with that of `against`, from rows of `summary.csv`.
+    """The ratio of each setting's test mIoU to that of `against`, from rows of `summary.csv`.
 
-    Seeds that both have are pairs. `ratio` is the geometric mean of the pairs' ratios, `low` and `high` the
-    t-interval of the mean log ratio, brought back; empty for a single pair. A claim rests on `low`, and on one
-    comparison at a time. Where `label_seeds`, the image study's seeds that the labels come from, are fewer than
-    the pairs, the interval leaves out how other labels of the same images would have done.
+    Runs with the same seed form a pair. `ratio` is the geometric mean of the pairs' ratios. `low` and `high` are
+    the t-interval of the mean log ratio, transformed back; they are empty for a single pair. The level holds for
+    one comparison at a time. `label_seeds` counts the image study's seeds that the labels come from. If there are
+    fewer of them than pairs, the interval does not include the variation between labels of different seeds.
 
-    `images_low` and `images_high` keep the networks and draw the test images anew, from the rows of
-    `confusion.parquet`: the percentile bootstrap of the same ratio, images drawn alike for both settings. Where
-    images are frames of few videos, other videos may differ by more.
+    `images_low` and `images_high` are a percentile bootstrap of the same ratio over test images, from rows of
+    `confusion.parquet`. The networks are kept, and both settings use the same draws. If the images are frames of
+    few videos, other videos may differ by more.
     """
     scores = summary.pivot(index="seed", columns="setting", values="miou")
     drawn = _drawn_miou(confusion)
@@ -48,7 +48,7 @@ def ratios(
         pairs = scores[[setting, against]].dropna()
         if not len(pairs):
             continue
-        with np.errstate(divide="ignore", invalid="ignore"):  # a network may be right nowhere
+        with np.errstate(divide="ignore", invalid="ignore"):  # an mIoU may be 0
             logs = np.log(pairs[setting].to_numpy() / pairs[against].to_numpy())
             over_images = [np.log(drawn[setting, seed] / drawn[against, seed]) for seed in pairs.index]
             ends = np.quantile(np.mean(over_images, axis=0), [(1 - level) / 2, (1 + level) / 2])
@@ -63,7 +63,7 @@ def ratios(
 
 
 def _drawn_miou(confusion: pd.DataFrame) -> dict[tuple[Hashable, ...], NDArray[np.float64]]:
-    """The mIoU (RESAMPLES,) of each run on test images drawn with replacement, the same draws for every run."""
+    """The mIoU (RESAMPLES,) of each run on test images drawn with replacement; all runs use the same draws."""
     if confusion.empty:
         return {}
     images = np.sort(confusion["image"].unique())

@@ -1,4 +1,4 @@
-"""One run of a data-set study: train on the labels of a setting, judge on the test split, keep what came of it."""
+"""The runs of a data-set study: train on a setting's labels, evaluate on the test split, save the results."""
 
 import json
 import os
@@ -27,35 +27,35 @@ from lowpix.study.folder import Study
 from lowpix.study.label_maps import label_map_png
 from lowpix.study.work import work
 
-LOADERS = 12  # threads that prepare batches for a GPU, at most
+LOADERS = 12  # largest number of threads that prepare minibatches for a GPU
 
 
 @dataclass(frozen=True)
 class Costs:
-    """What annotation takes."""
+    """The time that annotation takes."""
 
     seconds_per_click: float
     minutes_per_map: float
 
     def hours(self, clicks: int, maps: int) -> float:
-        """Of so many clicks and full label maps."""
+        """Hours for a number of clicks and full label maps."""
         return clicks * self.seconds_per_click / 3600 + maps * self.minutes_per_map / 60
 
     def maps_for(self, clicks: int) -> int:
-        """How many full label maps take no longer than so many clicks."""
+        """The number of full label maps that take no longer than these clicks."""
         return int(clicks * self.seconds_per_click / (60 * self.minutes_per_map))
 
 
 @dataclass(frozen=True)
 class Job:
-    """A run that is to be done."""
+    """A run to do."""
 
     setting: str
-    """Its name in tables and files."""
+    """The setting's name in tables and files."""
     kind: str
-    """One of SETTINGS."""
+    """A name in SETTINGS."""
     budget: int | None
-    """Pixels asked of an image, for settings that draw on the image study."""
+    """Pixels asked of an image; None for settings that do not use the image study."""
     seed: int
     repeat: int
 
@@ -73,18 +73,18 @@ class Plan:
     class_weights: bool
     costs: Costs
     splits: Splits
-    """Where there are validation maps, they choose the checkpoint, and are charged."""
+    """If there is a validation split, it chooses the checkpoint, and its maps count as annotation."""
 
 
 Trained = tuple[TrainedRun, dict[str, bytes]]
-"""A run that has ended, with its model and the labels of the test images by name within the study's folder."""
+"""A finished run, and its model and predictions by file name within the study's folder."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """From a job to its run, or on with it: every epoch its state is kept in the study's folder.
+    """Does a job, or goes on with it: the state after each epoch is saved in the study's folder.
 
-    Runs of one seed share initial weights, windows and order.
+    Runs with the same seed share initial weights, and the order and crops of training images.
     """
 
     plan: Plan
@@ -132,7 +132,7 @@ class Training:
         yield TrainedRun(row, history, cells), files
 
     def state(self, job: Job) -> Path:
-        """Where a run that is under way keeps what it needs to go on."""
+        """The file of an unfinished run's state."""
         return self.folder / state_name(job.setting, job.seed)
 
 
@@ -142,7 +142,7 @@ def run_jobs(
     study: Study[TrainedRun, DatasetTables],
     processes: int,
 ) -> None:
-    """Do these runs, each saved as it ends, with a bar that counts epochs."""
+    """Do these runs and save each when it ends, with a bar that counts epochs."""
     epochs = training.plan.recipe.epochs
     print(f"{training.plan.splits.train.name}: {len(jobs)} networks to train, {epochs} epochs each", flush=True)
 
@@ -172,11 +172,11 @@ class _Save:
 
 
 def finished_epochs(state: Path) -> int:
-    """Epochs that a run under way has finished, by its state; 0 where there is none."""
+    """Finished epochs of an unfinished run, read from its state; 0 without a state."""
     try:
         with safe_open(state, "pt") as file:
             return int(json.loads((file.metadata() or {})[FORMAT])["epoch"])
-    except (OSError, SafetensorError, KeyError):  # not begun, or finished just now
+    except (OSError, SafetensorError, KeyError):  # not started, or just finished
         return 0
 
 
@@ -196,7 +196,7 @@ def _row(
     seen: Survey,
     total: NDArray[np.int64],
 ) -> dict[str, Any]:
-    """Of the summary, without seconds and the IoU of classes."""
+    """The run's row of `summary.csv`, without seconds and the IoU of classes."""
     source = material.stratified if job.kind == "pseudo_stratified" else material.chosen
     validation = plan.splits.validation
     maps = annotation.maps + (len(validation.images) if validation is not None else 0)

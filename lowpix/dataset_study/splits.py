@@ -1,34 +1,42 @@
-"""What a network is trained on, chosen by and judged on."""
+"""The splits for training, validation and test."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from lowpix.data import Dataset, spread
-from lowpix.data.check import require_sound
+from lowpix.data.check import Report, require_sound
 from lowpix.errors import InputError
 
-SAMPLED = 15  # images whose size is looked at
+SAMPLED = 15  # number of images that the median size is taken of
 
 
 @dataclass(frozen=True)
 class Splits:
-    """Parts of one data set."""
+    """The splits of a data set."""
 
     train: Dataset
     names: tuple[str, ...]
-    """Of the training images."""
-    pixels: int
-    """H×W of all training images together."""
+    """Names of the training images."""
     test: Dataset
     test_names: tuple[str, ...]
     validation: Dataset | None
-    validation_pixels: int
-    """H×W of its images together; 0 if there are none."""
+    reports: Mapping[Dataset, Report]
+    """The check of each split."""
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels of all training images."""
+        return self.reports[self.train].size()
+
+    @property
+    def validation_pixels(self) -> int:
+        """Number of pixels of all validation images; 0 without a validation split."""
+        return 0 if self.validation is None else self.reports[self.validation].size()
 
     def median_size(self, scale: float) -> tuple[int, int]:
-        """Height and width of the median training image, of a few, resized by `scale`; at least 16."""
+        """Median height and width of the first training images, resized by `scale`; each at least 16."""
         sizes = [self.train.image(name).shape[:2] for name in self.names[:SAMPLED]]
         height, width = (max(16, round(float(np.median(side)) * scale)) for side in zip(*sizes, strict=True))
         return height, width
@@ -42,36 +50,33 @@ def open_splits(
     limit: int | None = None,
     test_limit: int | None = None,
 ) -> Splits:
-    """Open the splits of a data set by name, and read all of their images and label maps once.
+    """Open the splits of a data set by name, and check all their images and label maps.
 
-    Limits are numbers of images, spread over the list. Raises InputError for faults in any of them, and where
-    their classes differ.
+    Limits are numbers of images, spread evenly over the list. Raises InputError for faults in a split, for splits
+    that are not different, and for splits with different classes.
     """
     train, test = opener(split), _named("--test-split", test_split, opener)
     validation = None if validation_split is None else _named("--validation-split", validation_split, opener)
     if test.split == train.split:
-        raise InputError(f"--split {train.split}: is judged on itself: name another --test-split")
+        raise InputError(f"--split {train.split}: must not be tested on itself: name another --test-split")
     if validation is not None and validation.split in (train.split, test.split):
-        raise InputError(f"--validation-split {validation.split}: must be a split of its own, since it chooses")
+        raise InputError(
+            f"--validation-split {validation.split}: must be another split than those for training and test"
+        )
     for other in (test, validation or test):
         if other.classes != train.classes:
             counts = f"{len(train.classes)} and {len(other.classes)}"
             raise InputError(f"splits {train.split} and {other.split} differ in their classes ({counts} of them)")
     names, test_names = spread(train.images, limit), spread(test.images, test_limit)
-    pixels, _ = _sound_pixels(train, names), _sound_pixels(test, test_names)
-    validation_pixels = _sound_pixels(validation, validation.images) if validation is not None else 0
-    return Splits(train, names, pixels, test, test_names, validation, validation_pixels)
+    reports = {train: require_sound(train, names), test: require_sound(test, test_names)}
+    if validation is not None:
+        reports[validation] = require_sound(validation, validation.images)
+    return Splits(train, names, test, test_names, validation, reports)
 
 
 def _named(option: str, split: str, opener: Callable[[str | None], Dataset]) -> Dataset:
-    """Open a split; a fault names the option that asked for it."""
+    """Open a split; errors name `option`."""
     try:
         return opener(split)
     except InputError as fault:
         raise InputError(str(fault).replace("--split", option, 1)) from None
-
-
-def _sound_pixels(dataset: Dataset, names: Sequence[str]) -> int:
-    """H×W of these images together; InputError for faults in any of them."""
-    report = require_sound(dataset, names)
-    return int(report.pixels.sum()) + report.void

@@ -1,4 +1,4 @@
-"""A data-set study from its options to its tables and pictures."""
+"""Run a data-set study: from its options to its tables and pictures."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -9,7 +9,7 @@ from lowpix.data.options import open_data
 from lowpix.dataset_study.labelling import EVEN, budgets_of, label_seed, labelled
 from lowpix.dataset_study.labels import Material
 from lowpix.dataset_study.options import Options
-from lowpix.dataset_study.pictures import write_dataset_pictures
+from lowpix.dataset_study.pictures import dataset_pictures
 from lowpix.dataset_study.runs import Costs, Job, Plan, Training, run_jobs
 from lowpix.dataset_study.splits import Splits, open_splits
 from lowpix.dataset_study.tables import DATASETS, DatasetTables, TrainedRun
@@ -17,17 +17,18 @@ from lowpix.networks.device import find_device
 from lowpix.segmenter.augment import Augmentation
 from lowpix.segmenter.model import build
 from lowpix.segmenter.training import Recipe
-from lowpix.study.folder import Study, open_study
+from lowpix.study.data import digest_of, keep_data, read_data, refuse_other_data, require_same
+from lowpix.study.folder import Study, open_study, require_apart
 from lowpix.study.options import settings_of
 from lowpix.study.settings import keep_section
 from lowpix.study.source import Source
 
 
 def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
-    """Run a data-set study, or go on with the one in its folder; its tables and pictures are written.
+    """Run a data-set study, or go on with the one in its folder, and write tables and pictures.
 
     Raises:
-        InputError: an option out of range, faulty data, labels that are not to be had, or a folder that holds
+        InputError: an option is out of range, the data are faulty, labels cannot be made, or the folder holds
             another study.
     """
     options.check()
@@ -41,12 +42,15 @@ def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
         options.test_limit,
     )
     dataset = splits.train
-    build(options.network, len(dataset.classes), options.width, options.from_scratch, 0)  # or say why not, now
+    build(options.network, len(dataset.classes), options.width, options.from_scratch, 0)  # find errors early
 
-    out = options.out or Path("results") / f"{dataset.name}_dataset"
+    out = options.out or Path("results") / f"{dataset.title}_dataset"
+    require_apart(out, dataset.folders)
     crop = options.crop or splits.median_size(options.scale)
     folder = options.image_study or out / "image_study"
     budgets = budgets_of(options, folder, dataset)
+    report = {dataset: splits.reports[dataset]}
+    require_same(read_data(folder), report, _remedy(options, folder))
     resolved = settings_of(options, dataset) | {
         "settings": options.kinds(),
         "budgets": budgets,
@@ -54,18 +58,28 @@ def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
         "learning_rate": options.resolved_learning_rate(),
         "image_study": options.image_study and str(folder),
     }
-    study = open_study(out, DATASETS, resolved, fresh=options.fresh, device=str(device))
+    data = digest_of(splits.reports)
+    if not options.fresh:
+        refuse_other_data(out, splits.reports)
+    study = open_study(out, DATASETS, resolved, fresh=options.fresh, data=data, device=str(device))
     finished = study.finished()
     jobs = [job for job in _jobs(options, budgets) if (job.setting, job.seed) not in finished]
-    pictures = partial(write_dataset_pictures, out, test=splits.test, names=splits.test_names)
+    keep_data(study, splits.reports)
+    pictures = partial(dataset_pictures, study, test=splits.test, names=splits.test_names)
     with study.at_work(str(device), pictures):
         materials = _materials(options, splits, folder, jobs, out)
         run_jobs(jobs, Training(_plan(options, splits, crop), materials, out, device), study, options.jobs)
     return study
 
 
+def _remedy(options: Options, folder: Path) -> str:
+    if options.image_study is None:
+        return f"{folder} has labels of other images: remove that folder, or use another --out"
+    return f"{folder} is of other images: is --data-root the same data?"
+
+
 def _jobs(options: Options, budgets: Sequence[int]) -> list[Job]:
-    """Every run: the settings of one seed after another, so that pairs are there early."""
+    """All runs. The settings of one seed come together, so that pairs are finished early."""
     return [
         Job(kind if budget is None else f"{kind}-{budget}", kind, budget, options.seed + repeat, repeat)
         for repeat in range(options.repeats)
@@ -98,14 +112,14 @@ def _plan(options: Options, splits: Splits, crop: tuple[int, int]) -> Plan:
 def _materials(
     options: Options, splits: Splits, folder: Path, jobs: Sequence[Job], out: Path
 ) -> dict[Job, Material]:
-    """What each run draws on; the image study is run for what it lacks."""
+    """The material of each run. The image study is run first if it lacks labels."""
     costs = Costs(options.seconds_per_click, options.minutes_per_map)
     plain = Material(
         splits.train,
         splits.names,
         0,
         maps_for=costs.maps_for,
-        cache=out / "walker",
+        cache=out,
         least_confidence=options.min_confidence,
         weigh=options.weigh_by_confidence,
     )
@@ -116,7 +130,7 @@ def _materials(
     evenly = [EVEN] if any(job.kind == "pseudo_stratified" for job in clicked) else []
     acquisitions = tuple(dict.fromkeys([options.acquisition, *evenly]))
     budgets, repeats = sorted(set(clicked.values())), {job.repeat for job in clicked}
-    _keep_source(out, folder)  # before anything is done for labels of another study
+    _keep_source(out, folder)  # first, so that no labels are made with another image study
     source, found = labelled(options, folder, splits.train, splits.names, acquisitions, repeats, budgets)
     _keep_source(out, folder)
     for job, budget in clicked.items():
@@ -133,6 +147,6 @@ def _materials(
 
 
 def _keep_source(out: Path, folder: Path) -> None:
-    """Write down what the image study in `folder` is; InputError where finished runs learned from another."""
+    """Record the settings of the image study in `folder`. Raises InputError if another one was recorded before."""
     if (folder / "study.toml").exists():
         keep_section(out / "study.toml", "image_study", Source(folder).fixed)

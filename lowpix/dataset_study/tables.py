@@ -1,11 +1,12 @@
-"""A data-set study's folder: one file per finished run, and the tables made of them.
+"""The files and tables of a data-set study.
 
-A run is one setting × seed: a network that was trained on the labels of that setting and judged on the test split.
+A run is one setting × seed: a network that was trained on the setting's labels and evaluated on the test split.
 """
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -15,32 +16,34 @@ import pyarrow as pa
 
 from lowpix.dataset_study.ratios import ratios
 from lowpix.errors import InputError
+from lowpix.segmenter.training import FORMAT as STATE
 from lowpix.study.folder import Kind, Rows, Table, file_name, image_file
+from lowpix.weights import read_weights
 
-KEY = ["setting", "seed"]  # what names a run
+KEY = ["setting", "seed"]  # identifies a run
 
 SUMMARY = {
     "dataset": "str",
     "setting": "str",
     "seed": "int64",
-    "kind": "str",  # of the labels: the setting's name without the budget
-    "budget": "Int64",  # pixels that were asked of an image; empty for true label maps
+    "kind": "str",  # kind of labels: the setting's name without the budget
+    "budget": "Int64",  # pixels asked of an image; empty for true label maps
     "network": "str",
-    "privileged": "bool",  # its labels used the truth as no annotator could
-    "label_seed": "Int64",  # of the image study's runs that the labels come from; empty for true label maps
-    "images": "int64",  # that the network is trained on
-    "pixels_per_image": "float64",  # annotated, over all images of the training split
-    "annotated_fraction": "float64",  # of the pixels of that split; validation maps that choose count on top
+    "privileged": "bool",  # the labels used the truth in a way that no annotator can
+    "label_seed": "Int64",  # seed of the image study's runs that gave the labels; empty for true label maps
+    "images": "int64",  # number of training images
+    "pixels_per_image": "float64",  # annotated pixels, including validation maps, / images of the training split
+    "annotated_fraction": "float64",  # annotated pixels, including validation maps, / pixels of that split
     "clicks": "int64",
-    "maps": "int64",  # drawn in full, those for choosing a checkpoint included
+    "maps": "int64",  # full label maps, including validation maps if they choose the checkpoint
     "hours": "float64",  # of annotation
-    "accuracy": "float64",  # this and what follows, 0 to 1: on the test split, from its summed confusion matrix
+    "accuracy": "float64",  # accuracy and mIoU, 0 to 1: on the test split, from its summed confusion matrix
     "miou": "float64",
-    "label_accuracy": "float64",  # of the labels that the network is trained on, where they and the truth have one
+    "label_accuracy": "float64",  # of the training labels, over labelled pixels that are not void in the truth
     "label_miou": "float64",
     "seconds": "float64",  # of training
 }
-"""Columns of `summary.csv`; `iou_<class>` follow."""
+"""Columns of `summary.csv`; the columns `iou_<class>` follow."""
 HISTORY = {
     "setting": "str",
     "seed": "int64",
@@ -48,7 +51,7 @@ HISTORY = {
     "learning_rate": "float64",
     "loss": "float64",
     "train_miou": "float64",
-    "validation_miou": "float64",  # empty where it was not looked at
+    "validation_miou": "float64",  # empty in epochs without validation
     "seconds": "float64",
 }
 CONFUSION = pa.schema(
@@ -68,11 +71,11 @@ class TrainedRun:
     """A finished run."""
 
     row: dict[str, Any]
-    """Of `summary.csv`."""
+    """The row of `summary.csv`."""
     history: list[dict[str, float]]
-    """A row per epoch, with HISTORY; validation_miou only where it was looked at."""
+    """A row per epoch, with the columns HISTORY; validation_miou only in epochs with validation."""
     confusion: list[tuple[str, int, int, int]]
-    """(test image, true class, predicted class, pixels), pairs without pixels left out."""
+    """(test image, true class, predicted class, pixels), without pairs of classes that have no pixels."""
 
 
 class DatasetTables(NamedTuple):
@@ -85,7 +88,7 @@ class DatasetTables(NamedTuple):
 
 
 class DatasetStudies(Kind[TrainedRun, DatasetTables]):
-    """A study that trains networks for a whole data set."""
+    """The kind of a study that trains networks for a whole data set."""
 
     name = "dataset"
     key: ClassVar[Mapping[str, type]] = {"setting": str, "seed": int}
@@ -110,11 +113,11 @@ class DatasetStudies(Kind[TrainedRun, DatasetTables]):
     def key_of(self, run: TrainedRun) -> tuple[Any, ...]:
         return run.row["setting"], run.row["seed"]
 
-    def write(self, run: TrainedRun, path: Path) -> None:
-        path.write_text(json.dumps(run.__dict__), encoding="utf-8")
+    def content(self, run: TrainedRun) -> bytes:
+        return json.dumps(run.__dict__).encode()
 
-    def rows(self, files: Sequence[Path]) -> Rows:
-        runs = [_read_run(file) for file in files]
+    def rows(self, files: Mapping[Path, bytes]) -> Rows:
+        runs = [_read_run(file, content) for file, content in files.items()]
         if not runs:
             return {name: table.empty() for name, table in self.stored.items()}
         cells = [name for name in CONFUSION.names if name not in KEY]
@@ -125,6 +128,16 @@ class DatasetStudies(Kind[TrainedRun, DatasetTables]):
             "summary.csv": pd.concat(pd.DataFrame([run.row]) for run in runs).astype(SUMMARY),
         }
 
+    def remove_states(self, folder: Path) -> None:
+        files = list(folder.glob("state/*/*.safetensors"))
+        for file in files:
+            read_weights(file, STATE)  # raises InputError for a file that is not a state, or is damaged
+        for file in files:
+            file.unlink()
+        for place in (*folder.glob("state/*"), folder / "state"):
+            with suppress(OSError):  # not empty
+                place.rmdir()
+
     def tables(self, rows: Rows) -> DatasetTables:
         confusion, history, summary = rows.values()
         return DatasetTables(confusion, history, summary, ratios(summary, confusion))
@@ -134,22 +147,22 @@ DATASETS = DatasetStudies()
 
 
 def model_name(setting: str, seed: int) -> str:
-    """The trained network, as a file within the study's folder."""
+    """The name of the trained network's file within the study's folder."""
     return f"models/{file_name(setting)}/{seed}.safetensors"
 
 
 def state_name(setting: str, seed: int) -> str:
-    """What a run that is under way needs to go on, likewise."""
+    """The name of an unfinished run's state file within the study's folder."""
     return f"state/{file_name(setting)}/{seed}.safetensors"
 
 
 def prediction_name(setting: str, seed: int, image: str) -> str:
-    """The labels of a test image, likewise."""
+    """The name of the predicted label map of a test image within the study's folder."""
     return image_file("predictions", setting, seed, image)
 
 
 def dataset_overview(tables: DatasetTables) -> pd.DataFrame:
-    """Give one row of text per setting, ready to be shown: means over seeds, and the ratio to `full`."""
+    """A printable table, one row of text per setting: means over seeds, and the ratio to `full`."""
     ratio = tables.ratios.set_index("setting")
     rows = []
     in_order = tables.summary.sort_values(["kind", "budget"], key=_full_first, na_position="first")
@@ -185,8 +198,8 @@ def _of(run: TrainedRun, rows: pd.DataFrame) -> pd.DataFrame:
     return rows
 
 
-def _read_run(path: Path) -> TrainedRun:
+def _read_run(path: Path, content: bytes) -> TrainedRun:
     try:
-        return TrainedRun(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as fault:
+        return TrainedRun(**json.loads(content))
+    except (ValueError, TypeError, RecursionError) as fault:
         raise InputError(f"{path}: cannot be read as a run ({' '.join(str(fault).split())})") from None

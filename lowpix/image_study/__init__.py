@@ -1,4 +1,4 @@
-"""One small network per image, trained from scratch while pixels are revealed until the target is reached."""
+"""Train one small network per image from scratch, and reveal pixels until it reaches the target accuracy."""
 
 import lazy_loader
 

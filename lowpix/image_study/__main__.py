@@ -1,11 +1,11 @@
-"""python -m lowpix.image_study: one small network per image, revealed pixel by pixel until the target."""
+"""python -m lowpix.image_study: one small network per image; pixels are revealed until it reaches the target."""
 
 from lowpix.command import run
 from lowpix.image_study.options import Options
 
 
 def command(options: Options) -> None:
-    """Run the study, and print what came of it."""
+    """Run the study, and print its results."""
     from lowpix.image_study.study import image_study
     from lowpix.study.overview import overview
     from lowpix.study.text import as_text

@@ -1,6 +1,7 @@
-"""How long a run will take, measured before a study begins."""
+"""Estimate the time of a run before a study begins."""
 
 import math
+from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
@@ -12,18 +13,20 @@ from lowpix.reveal.schedule import Schedule
 from lowpix.study.work import one_thread
 
 STEPS = 2
-"""Training steps that are timed."""
+"""Number of training steps that are timed."""
 
 
 def seconds_a_run(case: Case, schedule: Schedule) -> float:
-    """Seconds that one run takes if it goes to its budget, from a few timed steps of it on one thread.
+    """Estimated seconds of a run that goes to its budget, from a few timed steps on one thread.
 
-    A round costs one prediction, whatever is revealed, and training steps whose time grows linearly with the
-    revealed pixels: timed at the fewest and at the most.
+    A round is one prediction, which always takes the same time, and some training steps. The time of a step grows
+    linearly with the revealed pixels, so it is measured at the smallest and the largest number and interpolated.
     """
     session, network = case.session, case.session.network
+    room = min(schedule.budget, int(session.log.candidates().sum()))  # an image has no more pixels to ask
+    schedule = replace(schedule, first=min(schedule.first, room), budget=room)
     with one_thread():
-        session.predict()  # the first is slower: memory is taken, kernels are chosen
+        session.predict()  # not timed: the first prediction is slower
         start = perf_counter()
         session.predict()
         predict = perf_counter() - start

@@ -1,4 +1,4 @@
-"""The reveal loop: ask, tell, fit, predict, measure, until the target or the budget."""
+"""The reveal loop: ask, tell, fit, predict and measure, until the target or the budget is reached."""
 
 import math
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from lowpix.reveal.session import ImageSession, Prediction, fit
 
 @dataclass(eq=False)
 class Case:
-    """One image to be revealed: its session, who answers, what is right, and what came of it."""
+    """A run in progress: an image's session, oracle and true label map, and the results so far."""
 
     setting: str
     """Name of the setting."""
@@ -26,31 +26,31 @@ class Case:
     session: ImageSession
     oracle: Oracle
     truth: NDArray[np.uint8] | None
-    """`(H, W)`; None where nobody knows: then nothing is measured."""
+    """`(H, W)`; None if unknown: then nothing is measured."""
     keep_at: tuple[int, ...] = ()
-    """Numbers of pixels at which pseudo-labels and confidence are kept."""
+    """Budgets, in pixels asked, at which pseudo-labels and confidence are kept."""
     preparation: float = 0
-    """Seconds that it took to make the session."""
+    """Seconds that making the session took."""
     seconds: float = field(init=False)
-    """Spent so far, preparation included; in a stack, the wall time divided by the sessions in it."""
+    """Seconds so far, including preparation; in a stack, the wall time divided by the number of sessions."""
     rounds: list[dict[str, Any]] = field(default_factory=list)
-    """A row per round, with the columns of `lowpix.study.image_runs.Run.rounds` but for the pixels: see `told`."""
+    """A row per round, with the columns of `lowpix.study.image_runs.Run.rounds` except the pixels: see `told`."""
     prediction: Prediction | None = None
-    """Of the last round."""
+    """The prediction of the last round."""
     kept: dict[int, Prediction] = field(default_factory=dict)
-    """Of the last round that had asked no more than each of `keep_at`, revealed pixels as they were told."""
+    """For each budget of `keep_at`, the pseudo-labels and confidence of the last round within it."""
 
     def __post_init__(self) -> None:
         self.seconds = self.preparation
 
     def ask(self, count: int) -> None:
-        """Open a round: ask the oracle and tell the session."""
+        """Start a round: ask the oracle, and tell the session its answers."""
         question = self.session.ask(count)
         self.session.tell(question, self.oracle(question))
         self.rounds.append({"round": len(self.rounds)})
 
     def measure(self) -> None:
-        """Close a round: predict, and compare with the truth, if there is one."""
+        """Finish a round: predict, and compare with the truth if it is known."""
         session, log = self.session, self.session.log
         self.prediction = session.predict()
         pseudo_labels = log.overwrite(self.prediction.labels)
@@ -66,7 +66,7 @@ class Case:
     def _scores(self, predicted: NDArray[np.uint8], pseudo_labels: NDArray[np.uint8]) -> dict[str, float]:
         if self.truth is None:
             return dict.fromkeys(("accuracy", "accuracy_unrevealed", "miou"), math.nan)
-        # one pass over the image; what was asked is few pixels, so that it is taken out and put back
+        # one pass over the image; the few pixels asked are then subtracted, and added with their answers
         classes, asked = self.session.classes, tuple(self.session.log.pixels.T)
         all_but_asked = confusion(self.truth, predicted, classes) - confusion(
             self.truth[asked], predicted[asked], classes
@@ -79,7 +79,7 @@ class Case:
         }
 
     def told(self) -> list[dict[str, NDArray[Any]]]:
-        """Of each round, the pixels that it asked: `rows`, `columns` and `labels`, their answers."""
+        """For each round, the `rows` and `columns` of the pixels asked, and their answers as `labels`."""
         log, ends = self.session.log, [row["asked"] for row in self.rounds]
         starts = [0, *ends[:-1]]
         return [
@@ -90,14 +90,14 @@ class Case:
 
 
 def reveal(cases: Iterator[Case], schedule: Schedule, target: float, stop: str, stack: int = 1) -> Iterator[Case]:
-    """Run cases to their end, `stack` of them at once; each is given back as it ends, and the next one enters.
+    """Run cases to their end, `stack` of them at a time. A case is yielded when it ends, and the next one starts.
 
     Args:
-        cases: read as room comes free, so that a lazy iterator holds no more than `stack` in memory.
-        schedule: pixels per round and the budget.
+        cases: each is read when it can start, so a lazy iterator holds at most `stack` cases in memory.
+        schedule: pixels per round, and the budget.
         target: accuracy, 0 to 1.
-        stop: `"target"` ends a case that reaches the target; `"budget"` goes on to the budget all the same.
-        stack: sessions trained together.
+        stop: `"target"` ends a case when it reaches the target; `"budget"` always goes on to the budget.
+        stack: number of sessions trained together.
     """
     active: list[Case] = []
     while True:

@@ -14,83 +14,84 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class NetworkOptions:
-    """The networks of an image."""
+    """The network of an image."""
 
     network: Literal["mlp", "mlp_float32", "unet"] = "mlp"
-    """mlp: an ensemble of per-pixel networks, in bfloat16 where the processor multiplies it; mlp_float32: never in
-    bfloat16; unet: convolutions."""
-    members: Annotated[int | None, at_least(1)] = None
-    """Networks per image; else the network's own number (mlp 4, unet 1)."""
+    """mlp: per-pixel networks, in bfloat16 if the processor supports it;
+    mlp_float32: the same in float32; unet: a convolutional network."""
+    members: Annotated[int | None, between(1, 1000)] = None
+    """Number of networks in the ensemble of an image; if not given, 4 for mlp and 1 for unet."""
     members_from: Literal["ensemble", "dropout"] = "ensemble"
-    """What acquisitions compare. ensemble: the networks; dropout: samples of one, its last layer thinned."""
-    mc_samples: Annotated[int, at_least(1)] = 32
-    """With --members-from dropout: so many samples."""
+    """Members that acquisitions compare. ensemble: several networks; dropout: Monte-Carlo samples of one."""
+    mc_samples: Annotated[int, between(1, 10_000)] = 32
+    """Number of Monte-Carlo samples, with --members-from dropout."""
     dropout: Annotated[float, Rule("above 0, below 1", lambda share: 0 < share < 1)] = 0.5
-    """With --members-from dropout: share of what the last layer reads that is dropped."""
-    stack: Annotated[int | None, at_least(1)] = None
-    """Images trained together; else 1 on a CPU, 64 on a GPU."""
+    """Dropout probability of the last layer's input, with --members-from dropout."""
+    stack: Annotated[int | None, between(1, 100_000)] = None
+    """Number of images trained together; if not given, 1 on a CPU and 64 on a GPU."""
 
 
 @dataclass(frozen=True)
 class AskingOptions:
-    """Which pixels are asked, who answers, and when it ends."""
+    """Which pixels are asked, how they are answered, and when asking stops."""
 
     images: tuple[str, ...] = ()
-    """These images by name; else all."""
+    """Names of the images to use; if not given, all."""
     acquisition: Annotated[tuple[str, ...], NOT_EMPTY] = ("margin",)
-    """One or several, each a setting: random, stratified, spaced, entropy, least_confidence, margin, bald,
-    mean_std, variation_ratio, power_bald, balent, error_depth (privileged), or your own as module:function."""
+    """How pixels are chosen. Several may be given; each is a setting:
+    random, stratified, spaced, entropy, least_confidence, margin, bald, mean_std,
+    variation_ratio, power_bald, balent, error_depth (privileged: uses the true labels),
+    or your own function as module:function."""
     oracle_noise: Annotated[float, between(0, 1)] = 0.0
-    """Share of wrong answers, uniform over the other classes."""
+    """Share of wrong answers; they are uniform over the other classes."""
     oracle_refusal: Annotated[float, between(0, 1)] = 0.0
-    """Share of pixels that the oracle refuses to label; each costs a click."""
+    """Share of pixels that the oracle refuses to label. They count as asked."""
     target: Annotated[float, above(0, 1)] = 0.98
-    """Accuracy to reach over the image's non-void pixels; --stop budget goes on from there."""
+    """Target accuracy over the non-void pixels of an image."""
     stop: Literal["target", "budget"] = "target"
-    """target: an image ends when it reaches the target; budget: it goes on to --max-pixels."""
+    """target: stop when the image reaches the target; budget: always go on to --max-pixels."""
     max_pixels: Annotated[int, at_least(1)] = 1000
-    """Budget: at most so many pixels are asked of an image."""
+    """Budget: largest number of pixels asked of an image."""
     keep_at: tuple[int, ...] = ()
-    """Keep the pseudo-labels at these smaller budgets, too: a round ends at each of them."""
+    """Smaller budgets at which the pseudo-labels are kept, too. A round ends at each of them."""
     ask_void: bool = False
-    """Void pixels may be asked, at the cost of a click; else they never are, as if known beforehand."""
+    """Ask void pixels, too; they count as asked. By default void is taken as known and never asked."""
     pixels_per_round: str = "default"
-    """A number, a growth such as 5% of those asked so far, or default: one until 100 are asked, then 5%."""
+    """A number, a share of the pixels asked so far, such as 5%, or default: 1 until 100 are asked, then 5%."""
     first_pixels: int = 5
-    """Pixels of the first round, drawn uniformly, the same for all settings."""
+    """Number of pixels in the first round. They are drawn uniformly, and are the same for all settings."""
     spacing: Annotated[float, at_least(0)] = 10
-    """No two picks of a round within so many pixels (chessboard distance), while there is room; not random's."""
+    """Least distance between the picks of a round, in pixels, while there is room. Not for random or --percent."""
     percent: Annotated[float | None, above(0, 100)] = None
-    """Draw picks at random among so many percent of the pixels with the highest scores; else take the top."""
+    """Draw at random among this percentage of the pixels with the highest scores; if not given, take the top."""
 
 
-# bases backwards: the fields of a dataclass begin with those of its last base
+# bases in reverse order: a dataclass begins with the fields of its last base
 @dataclass(frozen=True)
 class Options(RunOptions, RepeatOptions, AskingOptions, NetworkOptions, DataOptions):
     """How few labelled pixels does each image need?
 
-    A small network is trained from scratch for every image while an oracle, which holds the label map, reveals
-    the pixels that the acquisition asks for, until the network labels the target share of the pixels rightly.
+    For each image, a small network is trained from scratch. In each round the acquisition chooses pixels, and an
+    oracle reveals their true labels from the label map, until the network reaches the target accuracy.
 
     python -m lowpix.image_study --dataset camvid --limit 8 --acquisition margin random --jobs 2
+
     python -m lowpix.image_study --dataset folder --data-root photos --stop budget --max-pixels 100
     """
 
     @classmethod
     def of(cls, settings: Mapping[str, Any], **changes: Any) -> "Options":
-        """The options of a study that is there, from its settings, with changes."""
+        """The options of an existing study, from its settings, with changes."""
         known = {field.name for field in fields(cls)}
         there: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in settings.items()
             if name in known
         }
-        if there.get("split") == "all":  # as a folder without splits calls its only one
-            del there["split"]
         return cls(**there | changes)
 
     def check(self) -> None:
-        """Raises InputError for an option out of range, by name, with the rule."""
+        """Raise InputError for the first option that breaks a rule, with its name and the rule."""
         from lowpix.networks import find_network
         from lowpix.reveal.acquisition import find_acquisition
 
@@ -99,7 +100,7 @@ class Options(RunOptions, RepeatOptions, AskingOptions, NetworkOptions, DataOpti
         compared = self.mc_samples if self._dropout else self.members or network.members
         for name in self.acquisition:
             least = find_acquisition(name).least_members
-            rule = f"given at least {least} members to compare: --members {least}, or --members-from dropout"
+            rule = f"given at least {least} members to compare: use --members {least} or --members-from dropout"
             require("acquisition", name, compared >= least, rule)
         one = "1 with --members-from dropout, which samples one network"
         require("members", self.members, not self._dropout or self.members in (None, 1), one)
@@ -109,7 +110,7 @@ class Options(RunOptions, RepeatOptions, AskingOptions, NetworkOptions, DataOpti
         require("stack", self.stack, network.stacks or self.stack in (None, 1), alone)
 
     def settings(self) -> "list[Setting]":
-        """A setting for each acquisition."""
+        """The settings of the study, one for each acquisition."""
         from lowpix.image_study.setting import Setting
         from lowpix.reveal.schedule import Schedule
         from lowpix.reveal.session import Selection
@@ -133,7 +134,7 @@ class Options(RunOptions, RepeatOptions, AskingOptions, NetworkOptions, DataOpti
         ]
 
     def resolved_members(self) -> int:
-        """Networks per image."""
+        """Number of networks per image."""
         from lowpix.networks import find_network
 
         return self.members or (1 if self._dropout else find_network(self.network).members)

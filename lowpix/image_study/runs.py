@@ -31,22 +31,22 @@ def run_study(
     total: int | None = None,
     tell: Callable[[Run], str] | None = None,
 ) -> Iterator[Run]:
-    """Do what is unfinished of settings × units, and yield each run after it is saved.
+    """Do the unfinished runs of settings × units, and yield each run after it is saved.
 
-    All settings of a unit are worked on together and share what the network reads of the image. Which units
-    share a stack depends on `units` and `stack` alone, so `jobs` changes no table.
+    The settings of a unit are worked on together and share the network's input features of the image. Which units
+    share a stack depends only on `units` and `stack`, so `jobs` does not change the tables.
 
     Args:
-        dataset: where the images are read from, each as its turn comes.
-        settings: they share network, schedule, target and stop.
+        dataset: holds the images. Each is read when its turn comes.
+        settings: the settings; network, schedule, target and stop must be the same.
         units: images and seeds.
-        study: the folder that runs are saved to; runs that it holds are not done again.
+        study: the folder that runs are saved to. Runs in it are not done again.
         device: where the networks are trained.
-        stack: sessions trained together.
-        jobs: processes, of one thread each; 1 works in this one.
-        oracles: from an image's name to who answers for it; else its label map does.
-        total: runs that are to be done, for the bar.
-        tell: what the bar says after a run.
+        stack: number of sessions trained together.
+        jobs: number of processes, each with one thread; 1 works in this process.
+        oracles: gives the oracle of an image by name; by default the label map answers.
+        total: number of runs to do, for the bar.
+        tell: text that the bar shows after a run.
     """
     pieces = [units[start : start + stack] for start in range(0, len(units), stack)]
     task = _Task(dataset, settings, device, stack, study, oracles)
@@ -56,7 +56,7 @@ def run_study(
 
 @dataclass(frozen=True)
 class _Task:
-    """From a piece of the units to its runs."""
+    """Makes the runs of some units."""
 
     dataset: Dataset
     settings: Sequence[Setting]
@@ -73,7 +73,7 @@ class _Task:
             yield run, _pictures(run, case, self.dataset)
 
     def _cases(self, units: Sequence[Unit]) -> Iterator[Case]:
-        """The unfinished runs, made one at a time."""
+        """The unfinished runs of these units, started one at a time."""
         finished = self.study.finished()
         for unit in units:
             name, seed = unit

@@ -1,4 +1,4 @@
-"""A setting: all that may differ between two rows of a comparison, and how a run in it starts and is recorded."""
+"""A setting is all that may differ between the rows of a comparison. It starts and records runs."""
 
 import math
 from collections.abc import Callable
@@ -25,7 +25,7 @@ Unit = tuple[str, int]
 
 @dataclass(frozen=True)
 class Setting:
-    """How an image is revealed. The fields are those of `lowpix.image_study.Options`."""
+    """How the pixels of an image are revealed. The fields are explained in `lowpix.image_study.Options`."""
 
     network: str
     members: int
@@ -42,7 +42,7 @@ class Setting:
 
     @property
     def name(self) -> str:
-        """Its name in tables and files."""
+        """The setting's name in tables and files."""
         return f"{self.network}-{find_acquisition(self.acquisition).name}"
 
     def start(
@@ -53,17 +53,17 @@ class Setting:
         like: Case | None = None,
         oracles: Callable[[str], Oracle] | None = None,
     ) -> Case:
-        """A run that is about to begin.
+        """Start a run.
 
         Args:
-            dataset: of the image.
+            dataset: the data set of the image.
             unit: image and seed.
             device: where the networks are trained.
-            like: another run of the same image and network, to share what they read of the image.
-            oracles: from an image's name to who answers for it; else its label map does.
+            like: another run of the same image and network, to share the network's input features.
+            oracles: gives the oracle of an image by name; by default the label map answers.
 
         Raises:
-            InputError: the image has no label map, and the oracle, the target or the acquisition needs one.
+            InputError: the image has no label map, and the oracle, the target or the acquisition needs it.
         """
         start = perf_counter()
         name, seed = unit
@@ -71,7 +71,7 @@ class Setting:
         if truth is None:
             self.require_without_truth(name, oracles)
         classes = len(dataset.classes)
-        # seeds never depend on the setting: all settings share first pixels, initial weights and mistakes
+        # seeds do not depend on the setting: all settings share first pixels, initial weights and wrong answers
         session = ImageSession(
             image,
             np.ones(image.shape[:2], np.bool_) if self.ask_void or truth is None else truth != IGNORE,
@@ -93,22 +93,22 @@ class Setting:
         else:
             assert truth is not None, "refused above"
             oracle = LabelMapOracle(truth, classes, self.oracle_noise, self.oracle_refusal, oracle_seed)
-        # shared inputs are charged to every run: alone it would have to make them
+        # the time of shared inputs counts for each run, because a single run would have to compute them
         preparation = like.preparation if like else perf_counter() - start
         return Case(self.name, unit, session, oracle, truth, self.schedule.keep_at, preparation)
 
     def require_without_truth(self, name: str, oracles: Callable[[str], Oracle] | None) -> None:
-        """Raise InputError, by name, for what cannot be done with an image that has no label map."""
+        """Raise InputError for an option that needs the missing label map of an image."""
         lacks = f"image {name} has no label map"
         if oracles is None:
-            raise InputError(f"{lacks}, so there is nothing to answer from")
+            raise InputError(f"{lacks}, so the oracle cannot answer")
         if self.stop == "target":
-            raise InputError(f"--stop target: {lacks} to tell when it is reached; stop at a budget")
+            raise InputError(f"--stop target: needs the accuracy, but {lacks}: use --stop budget")
         if find_acquisition(self.acquisition).privileged:
-            raise InputError(f"--acquisition {self.acquisition}: {lacks} to look at")
+            raise InputError(f"--acquisition {self.acquisition}: needs the true labels, but {lacks}")
 
     def record(self, dataset: Dataset, case: Case) -> Run:
-        """What the tables keep of a run that has ended."""
+        """The finished run, for the tables."""
         name, seed = case.unit
         oracle = "label map" if isinstance(case.oracle, LabelMapOracle) else "another"
         if self.oracle_noise or self.oracle_refusal:

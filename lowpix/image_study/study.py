@@ -1,24 +1,28 @@
-"""An image study from its options to its tables and pictures."""
+"""Run an image study: from its options to its tables and pictures."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from lowpix.data import Dataset, spread
-from lowpix.data.check import require_sound
+from lowpix.data.check import Report, pixels_digest, require_sound
 from lowpix.data.options import open_data
 from lowpix.errors import InputError
 from lowpix.image_study.estimate import seconds_a_run
 from lowpix.image_study.options import Options
-from lowpix.image_study.pictures import write_pictures
+from lowpix.image_study.pictures import image_pictures
 from lowpix.image_study.runs import run_study
 from lowpix.image_study.setting import Setting, Unit
 from lowpix.networks import find_network
 from lowpix.networks.device import find_device
+from lowpix.reveal.log import UNSURE
 from lowpix.reveal.oracle import Oracle
-from lowpix.study.folder import Study, open_study
+from lowpix.study.data import digest_of, keep_data, refuse_other_data
+from lowpix.study.folder import Study, open_study, require_apart
 from lowpix.study.image_runs import IMAGES, Run, Tables
 from lowpix.study.options import settings_of
 from lowpix.study.text import Bound, clock
@@ -27,43 +31,57 @@ DROPOUT = ("members_from", "mc_samples", "dropout")
 
 
 def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None) -> Study[Run, Tables]:
-    """Run an image study, or go on with the one in its folder; its tables and pictures are written.
+    """Run an image study, or go on with the one in its folder, and write tables and pictures.
 
     Args:
         options: as on the command line.
-        oracles: from an image's name to who answers for it, to be sent to processes where there are several. Else
-            its label map answers. Images need no label map then: what only a label map can tell is left empty.
+        oracles: gives the oracle of an image by name; it is pickled if there are several processes. Then images
+        need
+            no label map; columns that need one are empty. By default the label map answers.
 
     Raises:
-        InputError: an option out of range, faulty data, or a folder that holds another study.
+        InputError: an option is out of range, the data are faulty, or the folder holds another study.
     """
     options.check()
     settings = options.settings()
     dataset = open_data(options, seed=options.seed)
     names = _names(dataset, options)
-    require_sound(dataset, names, labelled=oracles is None)
+    report = require_sound(dataset, names, labelled=oracles is None)
     if oracles is not None:
-        _require_answerable(dataset, names, settings, oracles)
+        report = replace(report, digests=_require_answerable(dataset, report, settings, oracles))
     device = find_device(options.device)
-    out = options.out or Path("results") / f"{dataset.name}_{dataset.split}"
-    study = open_study(out, IMAGES, _settings(dataset, options), fresh=options.fresh, device=str(device))
+    out = options.out or Path("results") / f"{dataset.title}_{dataset.split}"
+    require_apart(out, dataset.folders)
+    parts = {dataset: report}
+    resolved = _settings(dataset, options) | {"oracles": True if oracles else None}
+    if not options.fresh:
+        refuse_other_data(out, parts)
+    study = open_study(out, IMAGES, resolved, fresh=options.fresh, data=digest_of(parts), device=str(device))
+    keep_data(study, parts)
     units = [(name, options.seed + repeat) for repeat in range(options.repeats) for name in names]
-    with study.at_work(str(device), partial(write_pictures, study, dataset=dataset)):
+    with study.at_work(str(device), partial(image_pictures, study, dataset=dataset)):
         _work(dataset, settings, units, study, device, options, oracles)
     return study
 
 
 def _require_answerable(
-    dataset: Dataset, names: Sequence[str], settings: Sequence[Setting], oracles: Callable[[str], Oracle]
-) -> None:
-    """Refuse, before anything is written, what oracles alone cannot do."""
+    dataset: Dataset, report: Report, settings: Sequence[Setting], oracles: Callable[[str], Oracle]
+) -> dict[str, tuple[str, str]]:
+    """Refuse, before anything is written, what oracles alone cannot do.
+
+    Returns the digests of the report, with those of label maps, which measure the accuracy if they exist.
+    """
     if len(dataset.classes) < 2:
         declared = f"only the class {dataset.classes[0]}" if dataset.classes else "no classes"
         raise InputError(f"{dataset.name}, split {dataset.split}: declares {declared}: there must be at least 2")
-    for name in names:
-        if dataset.labels(name) is None:
+    digests = {}
+    for name, (image, _) in report.digests.items():
+        labels = dataset.labels(name)
+        digests[name] = image, pixels_digest(labels)
+        if labels is None:
             for setting in settings:
                 setting.require_without_truth(name, oracles)
+    return digests
 
 
 def _work(
@@ -75,7 +93,7 @@ def _work(
     options: Options,
     oracles: Callable[[str], Oracle] | None,
 ) -> None:
-    """Do what is unfinished, with an estimate before and a bar that shows what came of it so far."""
+    """Do the unfinished runs. Print an estimate of the time first, and show results in the bar."""
     finished = study.finished()
     left = sum((setting.name, seed, name) not in finished for setting in settings for name, seed in units)
     plan = f"{dataset.name} {dataset.split}: {len(units) * len(settings)} runs, {left} of them to do"
@@ -84,10 +102,12 @@ def _work(
         return
     stacks = device.type == "cuda" and find_network(options.network).stacks
     stack = options.stack or (64 if stacks else 1)
-    # the case is not kept: it holds all that a network reads of an image
-    a_run = seconds_a_run(settings[0].start(dataset, units[0], device, oracles=oracles), settings[0].schedule)
+    # the case is not kept in a variable, because it holds the features of a whole image
+    a_run = seconds_a_run(
+        settings[0].start(dataset, units[0], device, oracles=oracles and _nobody), settings[0].schedule
+    )
     seconds = a_run * left / min(options.jobs, -(-len(units) // stack))
-    at_most = f"at most about {clock(seconds)}: less where images reach the target"
+    at_most = f"at most about {clock(seconds)}: less if images reach the target early"
     print(f"{plan}, in {at_most if options.stop == 'target' else f'about {clock(seconds)}'}", flush=True)
     outcomes: dict[str, list[float]] = {}
 
@@ -100,8 +120,13 @@ def _work(
         pass
 
 
+def _nobody(image: str) -> Oracle:
+    """The oracle of the estimate, which asks nothing."""
+    return lambda question: np.full(len(question), UNSURE, np.uint8)
+
+
 def _so_far(outcomes: dict[str, list[float]], budget: int) -> str:
-    """Of each setting: the share of runs that reached the target, and their median pixels; of many, the shares."""
+    """For each acquisition, the share of runs at the target, and, for up to 3 acquisitions, the median pixels."""
     texts = []
     brief = len(outcomes) > 3
     for acquisition, pixels in outcomes.items():
@@ -121,7 +146,7 @@ def _names(dataset: Dataset, options: Options) -> tuple[str, ...]:
 
 
 def _settings(dataset: Dataset, options: Options) -> dict[str, object]:
-    """The options as resolved, for `study.toml`: a later run of other ones is another study."""
-    idle = {"stack", *(DROPOUT if options.members_from == "ensemble" else ())}
-    some = {"images": options.images or None, "keep_at": options.keep_at or None}
-    return settings_of(options, dataset, idle) | {"members": options.resolved_members()} | some
+    """The resolved options, for `study.toml`."""
+    unused = {"stack", *(DROPOUT if options.members_from == "ensemble" else ())}
+    none_if_empty = {"images": options.images or None, "keep_at": options.keep_at or None}
+    return settings_of(options, dataset, unused) | {"members": options.resolved_members()} | none_if_empty

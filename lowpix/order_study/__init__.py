@@ -1,4 +1,4 @@
-"""Does the order in which pixels were revealed matter?"""
+"""Does the order in which pixels were revealed matter? Train again in this order and in others."""
 
 import lazy_loader
 

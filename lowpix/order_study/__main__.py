@@ -5,7 +5,7 @@ from lowpix.order_study.options import Options
 
 
 def command(options: Options) -> None:
-    """Run the study, and print what came of it."""
+    """Run the study, and print its results."""
     from lowpix.order_study.report import describe
     from lowpix.order_study.study import order_study
 

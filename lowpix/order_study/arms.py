@@ -1,14 +1,14 @@
-"""Does the order in which pixels were revealed matter? One image's network, trained again in several arms.
+"""Train an image's network again in several arms, to find out whether the order of revealed pixels matters.
 
-After the claim of *How Low Can We Go* (arXiv 2201.10448), known here at second hand: training in the order in
-which pixels were revealed surpasses training on all annotated pixels without order. The arms of an image and seed
-share their fresh initial weights, the learning rate, the optimiser steps and the minibatch size; they differ in
-nothing but the pixels that a step draws from.
+*How Low Can We Go* (arXiv 2201.10448) is said to claim that training in the order in which pixels were revealed
+surpasses training on all annotated pixels without order. (The claim is known here from second-hand reports.) The
+arms of an image and seed share fresh initial weights, learning rate, optimiser steps and minibatch size. They
+differ only in the pixels that a step draws from.
 
-*Minibatch.* A study trains on all pixels revealed so far in every step, so its batch grows, and a step on a full
-label map would read thousands of times more. Here every step of every arm reads as many pixels, drawn with
-replacement from those known at that step, however few they are: the same cost, and as many terms in each
-gradient. An arm is then a distribution over pixels for each step, and a weight is a share of the draws.
+*Minibatch.* In an image study each step trains on all pixels revealed so far. A step on a full label map would
+then read thousands of times more pixels. Here each step of each arm draws the same number of pixels, with
+replacement, from the pixels known at that step. So all steps cost the same, and all gradients have equally many
+terms. An arm is a distribution over pixels for each step, and a pixel's weight is its share of the draws.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,16 +24,16 @@ from lowpix.networks.learner import Learner, train
 from lowpix.reveal.log import Log
 from lowpix.seeds import seed_for
 
-CHECK = 50  # steps between two looks at the loss of full_plateau
-PROBE = 4096  # pixels that it is taken on
-RUNNING = 5  # looks that its running mean covers
-PATIENCE = 10  # looks without a gain after which it has plateaued
-GAIN = 0.01  # the least share by which the running mean falls in a gain
+CHECK = 50  # steps between two checks of the loss of full_plateau
+PROBE = 4096  # number of pixels that the loss is measured on
+RUNNING = 5  # number of checks in the running mean of the loss
+PATIENCE = 10  # number of checks without an improvement after which the loss has plateaued
+GAIN = 0.01  # least relative fall of the running mean that counts as an improvement
 
 
 @dataclass(frozen=True)
 class Phase:
-    """So many steps, each on pixels drawn from these."""
+    """A number of steps, each on pixels drawn from the same pixels."""
 
     steps: int
     pixels: NDArray[np.int64]
@@ -41,27 +41,27 @@ class Phase:
     labels: NDArray[np.uint8]
     """`(n,)` class ids."""
     shares: NDArray[np.float64] | None = None
-    """`(n,)` of the draws, summing to 1; None draws uniformly."""
+    """`(n,)` probability of each pixel, summing to 1; None draws uniformly."""
 
     def draw(self, uniform: NDArray[np.float64]) -> NDArray[np.int64]:
-        """Places in `pixels` for numbers that are uniform in [0, 1), of their shape."""
+        """Indices into `pixels`, one for each number in `uniform`; these are uniform in [0, 1)."""
         if self.shares is None:
             places = (uniform * len(self.pixels)).astype(np.int64)
         else:
             ends = np.cumsum(self.shares)
             places = np.searchsorted(ends, uniform * ends[-1], side="right")
-        return np.minimum(places, len(self.pixels) - 1)  # rounding may reach the end
+        return np.minimum(places, len(self.pixels) - 1)  # rounding can give one past the end
 
 
 def phases(log: Log, truth: NDArray[np.uint8], first_steps: int, steps: int, seed: int) -> dict[str, list[Phase]]:
-    """What each arm but `full_plateau` trains on, step by step; all have the same number of steps.
+    """The phases of each arm except `full_plateau`. All arms have the same total number of steps.
 
     Args:
-        log: of an image study, with answers that carry a class alone; each round ended with a fit.
+        log: the log of a run of an image study, only with answers that have a class; each round has one fit.
         truth: `(H, W)` the label map, for the arm `full`; void is left out.
-        first_steps: of the first round.
-        steps: of every later round.
-        seed: of the arm `shuffled`.
+        first_steps: number of steps of the first round.
+        steps: number of steps of each later round.
+        seed: seed of the arm `shuffled`.
     """
     rounds = [first_steps, *[steps] * (len(log.fits) - 1)]
     pixels = np.ravel_multi_index(tuple(log.pixels.T), truth.shape)
@@ -84,9 +84,9 @@ def phases(log: Log, truth: NDArray[np.uint8], first_steps: int, steps: int, see
 
 
 def exposure(counts: Sequence[int], steps: Sequence[int]) -> NDArray[np.float64]:
-    """Each revealed pixel's share of all draws where round k has `steps[k]` steps on the first `counts[k]` pixels.
+    """Each pixel's expected share of all draws if round k has `steps[k]` steps on the first `counts[k]` pixels.
 
-    `(n,)` float64, n the last count, falling with the order; the sum is 1.
+    `(n,)` float64, n the last count; never rising along the order, with sum 1.
     """
     shares = np.zeros(counts[-1])
     for count, part in zip(counts, steps, strict=True):
@@ -97,14 +97,14 @@ def exposure(counts: Sequence[int], steps: Sequence[int]) -> NDArray[np.float64]
 def train_phases(
     network: Network, inputs: torch.Tensor, learner: Learner, arm: Sequence[Phase], draws: "Draws | None"
 ) -> None:
-    """Train a learner in place through the phases of an arm, warm from one to the next.
+    """Train a learner in place through the phases of an arm, without a restart between phases.
 
     Args:
-        network: whose learning rate and steps of Adam these are.
-        inputs: what `network.inputs` gave for the image.
-        learner: its Adam moments and step count go on, too.
-        arm: a phase after the other.
-        draws: what each step draws; None takes all pixels of the phase in every step, as a study's rounds do.
+        network: gives the forward pass and the learning rate.
+        inputs: the result of `network.inputs` for the image.
+        learner: weights, Adam moments and step count; all are updated.
+        arm: the phases, in order.
+        draws: random numbers for each step; None uses all pixels of the phase in each step, like an image study.
     """
     for phase in arm:
         for _ in range(phase.steps):
@@ -115,7 +115,7 @@ def train_phases(
 
 
 class Draws(Iterator[NDArray[np.float64]]):
-    """For each step `size` numbers uniform in [0, 1). All arms of a seed read the same, for closer pairs."""
+    """`size` numbers uniform in [0, 1) for each step; the same for all arms of a seed, for closer pairs."""
 
     def __init__(self, size: int, seed: int) -> None:
         self.size = size
@@ -134,25 +134,26 @@ def train_to_plateau(
     most: int,
     seed: int,
 ) -> None:
-    """Train a learner in place on draws from `phase` until its loss plateaus, or it has taken `most` steps in all.
+    """Train a learner in place on draws from `phase` until its loss plateaus or it has taken `most` steps in all.
 
-    Every 50 steps the cross-entropy is taken on the same 4,096 pixels (fewer if there are fewer), and averaged
-    over the last 5 looks. The loss has plateaued where 10 looks running, 500 steps, did not bring that running
-    mean more than 1 % below what it was at the last such gain. The learning rate stays what it is in all arms.
+    Every 50 steps the cross-entropy is measured on the same 4,096 pixels (or all, if there are fewer), and
+    averaged over the last 5 checks. An improvement is a fall of this running mean by more than 1 % since the last
+    improvement. The loss has plateaued after 10 checks (500 steps) without an improvement. The learning rate is
+    constant, as in all arms.
     """
     drawn = np.random.default_rng(seed_for(seed, "probe"))
     probe = drawn.choice(len(phase.pixels), min(PROBE, len(phase.pixels)), replace=False)
     rows = network.rows(inputs, torch.from_numpy(phase.pixels[probe]).to(inputs.device))
     answers = torch.from_numpy(phase.labels[probe].astype(np.int64)).to(inputs.device)
-    looks: list[float] = []
+    losses: list[float] = []
     best, last_gain = np.inf, 0
-    while learner.step < most and len(looks) - last_gain < PATIENCE:
-        leg = Phase(min(CHECK, most - learner.step), phase.pixels, phase.labels)
-        train_phases(network, inputs, learner, [leg], draws)
-        looks.append(mean_cross_entropy(network, learner, rows, answers))
-        running = float(np.mean(looks[-RUNNING:]))
+    while learner.step < most and len(losses) - last_gain < PATIENCE:
+        part = Phase(min(CHECK, most - learner.step), phase.pixels, phase.labels)
+        train_phases(network, inputs, learner, [part], draws)
+        losses.append(mean_cross_entropy(network, learner, rows, answers))
+        running = float(np.mean(losses[-RUNNING:]))
         if running < (1 - GAIN) * best:
-            best, last_gain = running, len(looks)
+            best, last_gain = running, len(losses)
 
 
 @torch.no_grad()

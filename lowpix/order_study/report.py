@@ -1,4 +1,4 @@
-"""What an order study found, as text."""
+"""The results of an order study as text."""
 
 from collections.abc import Iterable
 
@@ -12,12 +12,12 @@ from lowpix.study.text import as_text
 
 
 def describe(table: pd.DataFrame, pairs: pd.DataFrame, options: Options) -> str:
-    """What came of it, as text: each arm, and in_order against each other arm."""
+    """The results as text: each arm, and in_order against each other arm."""
     images, runs = table["image"].nunique(), len(table[["image", "seed"]].drop_duplicates())
     count = f"{images} image{'s' if images > 1 else ''}, {runs} run{'s' if runs > 1 else ''} an arm"
     lines = [
         f"{table['setting'].iloc[0]}: {count}, {options.batch} pixels a step in every arm",
-        "Percent of the pixels that are neither revealed nor void, means over images",
+        "Percent, on the pixels that are neither revealed nor void, means over images",
         as_text(_arm_rows(table)),
         *_plateau(table, options.plateau_cap),
     ]
@@ -25,19 +25,21 @@ def describe(table: pd.DataFrame, pairs: pd.DataFrame, options: Options) -> str:
         return "\n".join(lines)
     lines += [
         "",
-        f"in_order minus each, in pairs: points, mean over images, {100 * pairs['level'].iloc[0]:.5g} % "
-        f"intervals: 95 % for all {len(AGAINST)} comparisons together, one quantity at a time",
+        f"in_order minus each other arm, in pairs: points, mean over images, {100 * pairs['level'].iloc[0]:.5g} % "
+        f"intervals (95 % for all {len(AGAINST)} comparisons of a quantity together)",
         as_text(_pair_rows(pairs)),
     ]
     groups = int(pairs["groups"].min())
     if groups < FEW:
         lines.append(
-            f"Few to draw from ({groups}): intervals are rough and too narrow, and there is none for one."
+            f"Few images or groups ({groups}): intervals are rough and too narrow. A single one has no interval."
         )
-    lines += ["", "Said of the paper: order surpasses all annotated pixels without order. Accuracy here:"]
+    lines += ["", "The paper's claim, at second hand: order surpasses all annotated pixels without order. Here:"]
     for against, reading in (("at_once", "all revealed pixels"), ("full", "the full label map")):
         for _, row in pairs[(pairs["quantity"] == "accuracy") & (pairs["against"] == against)].iterrows():
-            lines.append(f"  in order, against {reading} without order: {_difference(row)}, {row['verdict']}")
+            lines.append(
+                f"  in order, against {reading} without order: accuracy {_difference(row)}, {row['verdict']}"
+            )
     return "\n".join(lines)
 
 
@@ -64,7 +66,7 @@ def _plateau(table: pd.DataFrame, cap: int) -> list[str]:
     both = steps[["full", "full_plateau"]].dropna()
     capped = int((both["full_plateau"] >= cap * both["full"]).sum())
     return [
-        f"full_plateau: {len(both) - capped} of {len(both)} runs ended before {cap} times the steps of the others."
+        f"full_plateau: {len(both) - capped} of {len(both)} runs ended before {cap} times the steps of other arms."
     ]
 
 
@@ -87,6 +89,6 @@ def _difference(row: pd.Series) -> str:
 
 
 def _left(texts: Iterable[str]) -> list[str]:
-    """Of one width, so that what aligns to the right aligns these to the left."""
-    known = list(texts)
-    return [text.ljust(max(map(len, known))) for text in known]
+    """Pad texts on the right to one width, because `as_text` aligns columns to the right."""
+    listed = list(texts)
+    return [text.ljust(max(map(len, listed))) for text in listed]

@@ -1,4 +1,4 @@
-"""The runs of an order study: every image, arm and seed, in processes, each saved as it ends."""
+"""The runs of an order study: each image, arm and seed. They run in processes, and each is saved when it ends."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,22 +24,23 @@ class Training:
     """What all runs of an order study share."""
 
     setting: str
-    """Of the image study, whose pixels these are."""
+    """The setting of the image study that revealed the pixels."""
     network: str
     members: int
     batch: int
-    """Pixels drawn in each step."""
+    """Number of pixels drawn in each step."""
     plateau_cap: int
-    """`full_plateau` takes at most so many times the steps of the other arms."""
+    """Limit for `full_plateau`: the steps of the other arms times this number."""
     device: torch.device
 
 
 @dataclass(frozen=True)
 class ImageWork:
-    """An image, and for each seed the study's seed whose pixels it trains on, with these pixels."""
+    """A unit of work: an image with all its seeds."""
 
     image: str
     logs: Mapping[int, tuple[int, Log]]
+    """For each seed, a seed of the image study and its log, which holds the pixels to train on."""
 
 
 def run_order(
@@ -50,13 +51,13 @@ def run_order(
     jobs: int,
     total: int,
 ) -> Iterator[OrderRun]:
-    """Do what is unfinished, `total` runs, an image at a time, and yield each after it is saved."""
+    """Do the `total` unfinished runs, image by image, and yield each after it is saved."""
     return work(_Task(dataset, training, study.finished()), works, study.save, jobs, total=total)
 
 
 @dataclass(frozen=True)
 class _Task:
-    """From an image to its runs: all arms, seed after seed, sharing what the network reads of the image."""
+    """Makes the runs of an image: all arms, seed by seed. They share the network's input features of the image."""
 
     dataset: Dataset
     training: Training
@@ -86,7 +87,7 @@ class _Task:
 def _session(
     dataset: Dataset, training: Training, image: str, seed: int, inputs: torch.Tensor | None
 ) -> ImageSession:
-    """A session with fresh initial weights: those of the study had their say in the choice of pixels."""
+    """A session with fresh initial weights, because the image study's weights influenced the choice of pixels."""
     pixels = dataset.image(image)
     return ImageSession(
         pixels,
@@ -101,23 +102,23 @@ def _session(
 
 
 def _train(session: ImageSession, training: Training, arm: str, log: Log, truth: NDArray[np.uint8]) -> int:
-    """Train the session's network in an arm, from the weights that it has; gives the pixels known at the end."""
+    """Train the session's network in an arm from its current weights; return the pixels known at the end."""
     network, learner, draws = session.network, session.learner, Draws(training.batch, session.seed)
     arms = phases(log, truth, network.first_steps, network.steps, session.seed)
-    course = arms["full" if arm == "full_plateau" else arm]
-    train_phases(network, session.inputs, learner, course, draws)
+    arm_phases = arms["full" if arm == "full_plateau" else arm]
+    train_phases(network, session.inputs, learner, arm_phases, draws)
     if arm == "full_plateau":
         most = training.plateau_cap * learner.step
-        train_to_plateau(network, session.inputs, learner, course[-1], draws, most, session.seed)
-    return len(course[-1].pixels)
+        train_to_plateau(network, session.inputs, learner, arm_phases[-1], draws, most, session.seed)
+    return len(arm_phases[-1].pixels)
 
 
 def score(session: ImageSession, log: Log, truth: NDArray[np.uint8]) -> tuple[float, float]:
-    """Accuracy and mIoU, 0 to 1, of what a session predicts on the pixels that are neither revealed nor void.
+    """Accuracy and mIoU, 0 to 1, of a session's prediction on the pixels that are neither revealed nor void.
 
-    mIoU is over the classes that these pixels hold.
+    The mIoU is over the classes of these pixels.
     """
-    unseen = truth != IGNORE
-    unseen[tuple(log.pixels.T)] = False
-    counts = confusion(truth[unseen], session.predict().labels[unseen], session.classes)
+    unrevealed = truth != IGNORE
+    unrevealed[tuple(log.pixels.T)] = False
+    counts = confusion(truth[unrevealed], session.predict().labels[unrevealed], session.classes)
     return accuracy(counts), miou(counts)

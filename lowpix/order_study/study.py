@@ -1,4 +1,4 @@
-"""An order study from its options to its tables and pictures."""
+"""Run an order study: from its options to its tables and picture."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lowpix.data import IGNORE, Dataset, spread
+from lowpix.data.check import require_sound
 from lowpix.errors import InputError
 from lowpix.image_study import Options as ImageOptions
 from lowpix.image_study import image_study
@@ -16,34 +17,36 @@ from lowpix.order_study.pictures import order_picture
 from lowpix.order_study.runs import ImageWork, Training, run_order
 from lowpix.order_study.tables import ARMS, OrderRun, OrderStudies, OrderTables
 from lowpix.reveal.log import Log
+from lowpix.study.data import digest_of, keep_data, read_data, refuse_other_data, require_same
 from lowpix.study.folder import Study, open_study
 from lowpix.study.intervals import group_images
+from lowpix.study.plots import figure_png
 from lowpix.study.source import Source
 
-SMALL_STUDY = Path("results/scenes_budget")  # where no image study is named
+SMALL_STUDY = Path("results/scenes_budget")  # used if no image study is named
 
 
 @dataclass(frozen=True)
 class Given:
-    """One setting of an image study that ran to its budget: what an order study trains on."""
+    """The input of an order study: one setting of an image study that ran to its budget."""
 
     source: Source
     setting: str
     dataset: Dataset
     logs: dict[tuple[str, int], Log]
-    """What was revealed, by image and seed."""
+    """The logs of revealed pixels, by image and seed."""
     images: tuple[str, ...]
-    """Those that every seed has finished, in the order of the data set."""
+    """The images that are finished with all seeds, in the order of the data set."""
     seeds: tuple[int, ...]
-    """Of the study, in order."""
+    """The seeds of the image study, in order."""
 
 
 def order_study(options: Options) -> OrderTables:
-    """Run an order study, or go on with the one in its folder; gives `order.csv` and `order_pairs.csv`.
+    """Run an order study, or go on with the one in its folder; return `order.csv` and `order_pairs.csv`.
 
     Raises:
-        InputError: an option out of range, an image study that cannot be used, a data set that cannot be opened or
-            is another one, or a folder that holds another study.
+        InputError: an option is out of range, the image study cannot be used, its data set cannot be opened or has
+            changed, or the folder holds another study.
     """
     options.check()
     device = find_device(options.device)
@@ -51,14 +54,19 @@ def order_study(options: Options) -> OrderTables:
     out = _out(folder, options.out)
     given = read_given(Source(folder), options.setting, options.data_root)
     images = _images(given, options)
-    group_images(images, options.group_by)  # a faulty expression is found before hours of work
+    group_images(images, options.group_by)  # finds an invalid expression before hours of work
     require_labels(given, images)
+    report = {given.dataset: require_sound(given.dataset, images)}
+    require_same(read_data(folder), report, f"{folder} is of other images: is --data-root the same data?")
     kind = OrderStudies(images, options.group_by)
-    study = open_study(out, kind, _settings(given, options), fresh=options.fresh, device=str(device))
+    resolved, data = _settings(given, options), digest_of(report)
+    if not options.fresh:
+        refuse_other_data(out, report)
+    study = open_study(out, kind, resolved, fresh=options.fresh, data=data, device=str(device))
+    keep_data(study, report)
 
-    def picture(tables: OrderTables) -> None:
-        if len(tables.pairs):
-            order_picture(out / "order.png", tables.pairs)
+    def picture(tables: OrderTables) -> dict[str, bytes]:
+        return {"order.png": figure_png(order_picture(tables.pairs))} if len(tables.pairs) else {}
 
     with study.at_work(str(device), picture):
         _work(given, images, study, options)
@@ -66,16 +74,17 @@ def order_study(options: Options) -> OrderTables:
 
 
 def read_given(source: Source, setting: str | None = None, data_root: Path | None = None) -> Given:
-    """Read an image study; label maps are not read before `require_labels`.
+    """Read an image study, without its label maps.
 
     Args:
-        source: the study.
-        setting: one of its settings; None where it has but one.
-        data_root: folder of the data set or its parent; None looks where `open_dataset` looks.
+        source: the image study.
+        setting: one of its settings; may be None if there is only one.
+        data_root: folder of the data set or its parent; None searches where `open_dataset` does.
 
     Raises:
-        InputError: no finished run, a study that stopped at its target or trained with dropout, a setting that it
-            does not hold, or a data set that cannot be opened or lacks its images.
+        InputError: the study has no finished run, stopped at its target or trained with dropout, it does not hold
+        the
+            setting, or its data set cannot be opened or lacks images of the study.
     """
     folder, curves = source.folder, source.tables.curves
     if curves.empty or source.tables.revealed.empty:
@@ -84,19 +93,19 @@ def read_given(source: Source, setting: str | None = None, data_root: Path | Non
     if source.stopped_at_target:
         raise InputError(f"{folder}: its images stopped at the target; run the image study with --stop budget")
     if source.settings.get("members_from", "ensemble") != "ensemble":
-        raise InputError(f"{folder}: trained with dropout; an order study takes --members-from ensemble alone")
+        raise InputError(f"{folder}: trained with dropout; an order study needs --members-from ensemble")
     dataset, logs = source.open(data_root), source.logs(setting)
     seeds = tuple(sorted({seed for _, seed in logs}))
     whole = tuple(image for image in dataset.images if all((image, seed) in logs for seed in seeds))
     if not whole:
         raise InputError(
-            f"{folder}: no image has finished with all seeds, {', '.join(map(str, seeds))}; go on with it"
+            f"{folder}: no image has finished with all seeds, {', '.join(map(str, seeds))}; finish the study first"
         )
     return Given(source, setting, dataset, logs, whole, seeds)
 
 
 def require_labels(given: Given, images: Sequence[str]) -> None:
-    """Raise InputError unless images and label maps fit, are the study's, and leave pixels to score on."""
+    """Raise InputError if a label map is missing, does not fit, has changed or leaves no pixels to evaluate on."""
     folder = given.source.folder
     for image in images:
         truth = given.dataset.labels(image)
@@ -110,7 +119,7 @@ def require_labels(given: Given, images: Sequence[str]) -> None:
                 raise InputError(f"{folder}: no pixel of {image}, seed {seed}, has a class: nothing to train on")
             given.source.require_told(truth, image, log.pixels, log.answers)
             if np.count_nonzero(truth != IGNORE) <= log.asked:
-                raise InputError(f"{folder}: all pixels of {image} are revealed, so none is left to score on")
+                raise InputError(f"{folder}: all pixels of {image} are revealed, so none is left to evaluate on")
 
 
 def _one_of(folder: Path, setting: str | None, there: Sequence[str]) -> str:
@@ -124,7 +133,7 @@ def _one_of(folder: Path, setting: str | None, there: Sequence[str]) -> str:
 
 
 def _small_study(jobs: int) -> Path:
-    """An image study of minutes, for a look at what this command does."""
+    """Run an image study that takes minutes, to try out the order study."""
     print(f"no --image-study: one on generated scenes comes first, in {SMALL_STUDY}", flush=True)
     small = ImageOptions(stop="budget", max_pixels=100, pixels_per_round="10%", jobs=jobs, out=SMALL_STUDY)
     return image_study(small).folder
@@ -132,8 +141,9 @@ def _small_study(jobs: int) -> Path:
 
 def _out(folder: Path, out: Path | None) -> Path:
     if out is None:
-        whole = folder.resolve()
-        return folder.parent / f"{whole.name}_order" if folder.name else whole.with_name(f"{whole.name}_order")
+        resolved = folder.resolve()
+        name = f"{resolved.name}_order"
+        return folder.parent / name if folder.name else resolved.with_name(name)
     if out.resolve() == folder.resolve():
         raise InputError(f"--out {out}: is the folder of the image study; name another")
     return out
@@ -148,7 +158,7 @@ def _images(given: Given, options: Options) -> tuple[str, ...]:
 
 
 def _settings(given: Given, options: Options) -> dict[str, object]:
-    """For `study.toml`: what the image study was, and what is done with it."""
+    """The settings for `study.toml`: those of the image study and of the order study."""
     return given.source.fixed | {
         "setting": given.setting,
         "study_seeds": list(given.seeds),
@@ -161,7 +171,7 @@ def _settings(given: Given, options: Options) -> dict[str, object]:
 
 
 def _work(given: Given, images: Sequence[str], study: Study[OrderRun, OrderTables], options: Options) -> None:
-    """Do what is unfinished."""
+    """Do the unfinished runs."""
     turns = {seed: given.seeds[seed % len(given.seeds)] for seed in range(options.seeds)}
     works = [
         ImageWork(image, {seed: (turn, given.logs[image, turn]) for seed, turn in turns.items()})

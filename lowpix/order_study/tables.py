@@ -1,4 +1,4 @@
-"""An order study's folder and tables: a file per finished run, `order.csv`, and the paired differences."""
+"""The files and tables of an order study: a file for each finished run, `order.csv`, and paired differences."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -8,36 +8,36 @@ from typing import Any, ClassVar, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from lowpix.storage import read_parquet, write_parquet
+from lowpix.storage import parquet_bytes, read_parquet
 from lowpix.study.folder import Kind, Rows, Table
 from lowpix.study.intervals import ALPHA, group_images, interval, verdict
 
 ARMS: Mapping[str, str] = {
-    "in_order": "the revealed order, warm from round to round",
-    "shuffled": "the same pixels in a random order, the same rounds",
-    "reversed": "the same pixels, the last one first, the same rounds",
+    "in_order": "the pixels in revealed order, round by round",
+    "shuffled": "the same pixels in a random order, in the same rounds",
+    "reversed": "the same pixels in reverse order, in the same rounds",
     "at_once": "all revealed pixels from the first step",
-    "at_once_weighted": "as at_once, each pixel as often as in_order draws it",
+    "at_once_weighted": "like at_once, each pixel weighted by how often in_order draws it",
     "full": "the full label map",
-    "full_plateau": "as full, and on until the loss plateaus",
+    "full_plateau": "like full, but until the loss plateaus",
 }
 """What each arm trains on."""
 
 AGAINST = ("at_once", "at_once_weighted", "shuffled", "reversed", "full", "full_plateau")
-"""What in_order is compared with, the question itself first."""
+"""The arms that in_order is compared with, the main question first."""
 
 ORDER = pa.schema(
     [
         ("setting", pa.string()),  # of the image study
         ("image", pa.string()),
         ("seed", pa.int64()),  # of the initial weights and the draws
-        ("study_seed", pa.int64()),  # the image study's seed whose pixels these are
+        ("study_seed", pa.int64()),  # the image study's seed that revealed the pixels
         ("arm", pa.string()),
-        ("steps", pa.int64()),  # of the optimiser
-        ("pixels", pa.int64()),  # that it knew at the end
-        ("accuracy", pa.float64()),  # this and mIoU: on pixels neither revealed nor void
+        ("steps", pa.int64()),  # optimiser steps
+        ("pixels", pa.int64()),  # labelled pixels known at the end
+        ("accuracy", pa.float64()),  # accuracy and mIoU: on pixels neither revealed nor void
         ("miou", pa.float64()),
-        ("seconds", pa.float64()),  # training and prediction
+        ("seconds", pa.float64()),  # of training and prediction
     ]
 )
 CSV = {field.name: str(field.type.to_pandas_dtype().__name__) for field in ORDER} | {
@@ -51,7 +51,7 @@ def _arms_in_order(column: pd.Series) -> pd.Series:
 
 @dataclass(frozen=True)
 class OrderRun:
-    """One row of `order.csv`: an image's network, trained in one arm with one seed."""
+    """A finished run and row of `order.csv`: an image's network, trained in one arm with one seed."""
 
     setting: str
     image: str
@@ -73,11 +73,11 @@ class OrderTables(NamedTuple):
 
 
 class OrderStudies(Kind[OrderRun, OrderTables]):
-    """A study of the order of pixels.
+    """The kind of an order study.
 
     Args:
-        images: those that may still come, so that `group_by` fits before they do.
-        group_by: as in `group_images`: the bootstrap draws sequences.
+        images: all images of the study, also unfinished ones; `group_by` must match them.
+        group_by: regular expression for the bootstrap's groups, as in `group_images`.
     """
 
     name = "order"
@@ -96,12 +96,12 @@ class OrderStudies(Kind[OrderRun, OrderTables]):
     def key_of(self, run: OrderRun) -> tuple[Any, ...]:
         return run.arm, run.seed, run.image
 
-    def write(self, run: OrderRun, path: Path) -> None:
-        write_parquet(path, pd.DataFrame([asdict(run)]), ORDER)
+    def content(self, run: OrderRun) -> bytes:
+        return parquet_bytes(pd.DataFrame([asdict(run)]), ORDER)
 
-    def rows(self, files: Sequence[Path]) -> Rows:
-        read = pa.concat_tables([ORDER.empty_table(), *(read_parquet(file, ORDER) for file in files)])
-        return {"order.csv": read.to_pandas()}
+    def rows(self, files: Mapping[Path, bytes]) -> Rows:
+        runs = (read_parquet(file, ORDER, content) for file, content in files.items())
+        return {"order.csv": pa.concat_tables([ORDER.empty_table(), *runs]).to_pandas()}
 
     def tables(self, rows: Rows) -> OrderTables:
         table = rows["order.csv"]
@@ -109,13 +109,13 @@ class OrderStudies(Kind[OrderRun, OrderTables]):
 
 
 def order_pairs(table: pd.DataFrame, groups: pd.Series | None = None) -> pd.DataFrame:
-    """in_order against every other arm, in pairs: same image, pixels, initial weights and draws.
+    """Paired differences between in_order and each other arm, from rows of `order.csv`.
 
-    Takes rows of `order.csv`. Seeds are averaged within an image, and the bootstrap draws images, or the groups
-    that `groups` names by image. The intervals hold at 95 % for all arms together (Bonferroni), one quantity at a
-    time. Gives the columns `quantity arm against value low high level images groups seeds wins losses verdict`:
-    value is the mean difference over images, wins and losses count images; the verdict is higher, lower, or
-    "no difference shown" where the interval holds zero or there is none.
+    A pair shares image, pixels, initial weights and draws. Seeds are averaged within an image, and the bootstrap
+    resamples images, or the groups that `groups` gives by image. The intervals hold at 95 % for all arms of a
+    quantity together (Bonferroni). Returns the columns `quantity arm against value low high level images groups
+    seeds wins losses verdict`: value is the mean difference over images, wins and losses count images. The verdict
+    is higher, lower, or "no difference shown" if the interval holds zero or does not exist.
     """
     rows = []
     level = 1 - ALPHA / len(AGAINST)

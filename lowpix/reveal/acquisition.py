@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from traceback import extract_tb
 
 import numpy as np
 import torch
@@ -169,8 +170,13 @@ def _current_directory_first() -> Iterator[None]:
 
 
 def _checked(function: Callable[[torch.Tensor], object], option: str, p: torch.Tensor) -> torch.Tensor:
-    """The scores of the user's function for `p`. Raises InputError if they are not valid."""
-    scores = function(p)
+    """The scores of the user's function for `p`. Raises InputError if it fails, or if they are not valid."""
+    try:
+        scores = function(p)
+    except (Exception, SystemExit) as fault:
+        place = extract_tb(fault.__traceback__)[:2][-1]  # in the user's function, if it is written in Python
+        what = " ".join(f"{type(fault).__name__}: {fault}".split())[:200]
+        raise InputError(f"{option}: raised {what} ({place.filename}, line {place.lineno})") from fault
     shape = (*p.shape[:-3], p.shape[-2])
     if not isinstance(scores, torch.Tensor):
         raise InputError(f"{option}: returned a {type(scores).__name__}; must be a torch tensor")

@@ -4,6 +4,7 @@ A session of the image study, a web page and a data-set network each ask from a 
 log also lists the fits, so a learner can be trained again exactly as before.
 """
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -161,8 +162,9 @@ class Log:
         """Write the log to a parquet file, without `askable`."""
         fits = np.bincount(np.array(self.fits, np.int64) - 1, minlength=self.asked)
         columns = [*self.pixels.T, self.answers, fits]
-        facts = {"classes": str(self.classes), "seed": str(self.seed)}
         table = pa.table([pa.array(column) for column in columns], names=SCHEMA.names).cast(SCHEMA)
+        facts = {"classes": str(self.classes), "seed": str(self.seed)}
+        facts["sha256"] = _digest(table, facts["classes"], facts["seed"])
         with atomic(path) as temporary:
             pq.write_table(table.replace_schema_metadata(facts), temporary)
 
@@ -170,12 +172,17 @@ class Log:
     def load(cls, path: Path, askable: NDArray[np.bool_] | None = None) -> "Log":
         """Read a log that `save` wrote. Raises InputError if the file is no log."""
         table = read_parquet(path, SCHEMA)
-        facts = table.schema.metadata or {}
-        if not {b"classes", b"seed"} <= facts.keys():
-            raise InputError(f"{path}: is no log: must hold the number of classes and the seed")
+        facts = {
+            key.decode(errors="replace"): value.decode(errors="replace")
+            for key, value in (table.schema.metadata or {}).items()
+        }
+        if not {"classes", "seed", "sha256"} <= facts.keys():
+            raise InputError(f"{path}: is no log: must hold the number of classes, the seed and its digest")
+        if _digest(table, facts["classes"], facts["seed"]) != facts["sha256"]:
+            raise InputError(f"{path}: is damaged: it does not match its own digest")
         columns = {name: table[name].to_numpy() for name in SCHEMA.names}
         try:
-            log = cls(int(facts[b"classes"]), askable, int(facts[b"seed"]))
+            log = cls(int(facts["classes"]), askable, int(facts["seed"]))
             log.tell(np.stack([columns["row"], columns["column"]], 1), columns["answer"])
             log.fits = np.repeat(np.arange(1, log.asked + 1), columns["fits"]).tolist()
         except ValueError as fault:  # InputError is one, too
@@ -185,3 +192,10 @@ class Log:
     def _cut(self, keep: int) -> None:
         del self._pixels[keep:], self._answers[keep:]
         self.fits = [fit for fit in self.fits if fit <= keep]
+
+
+def _digest(table: pa.Table, *facts: str) -> str:
+    found = hashlib.sha256(" ".join(facts).encode())
+    for name in SCHEMA.names:
+        found.update(table[name].to_numpy().tobytes())
+    return found.hexdigest()

@@ -21,7 +21,8 @@ class Schedule:
     """Smaller budgets. A round ends exactly at each of them, and its pseudo-labels are kept."""
 
     def __post_init__(self) -> None:
-        if not re.fullmatch(r"default|[1-9]\d*|\d*\.?\d+%", self.per_round):
+        valid = re.fullmatch(r"default|[1-9]\d{0,17}|\d{0,9}\.?\d{1,9}%", self.per_round)
+        if not valid or not self.per_round.strip("0.%"):
             raise InputError(
                 f"--pixels-per-round {self.per_round}: must be a number from 1, a growth such as 5%, or default"
             )

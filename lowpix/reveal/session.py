@@ -61,7 +61,7 @@ class ImageSession:
         truth: `(H, W)` uint8, read only by privileged acquisitions.
         device: where the networks are trained.
         inputs: the result of `network.inputs` for this image, if sessions share it.
-        history: number of fits that `undo` can go back without training again.
+        history: number of fits after which the networks are kept, for `undo`; it can go back to the oldest.
 
     Raises:
         InputError: an unknown name, too few or too many classes, different shapes, no pixel that may be asked, a
@@ -175,6 +175,9 @@ class ImageSession:
         learner = self._fresh_learner()
         if networks:
             learner.load(networks)
+            steps = self.network.first_steps + (len(whole.fits) - 1) * self.network.steps if whole.fits else 0
+            if learner.step != steps:
+                raise InputError(f"{networks}: trained for {learner.step} steps, the log's fits took {steps}")
         self.learner, self.scores = learner, None  # no InputError from here on
         self._history.clear()
         if networks:

@@ -12,12 +12,14 @@ from torch import nn
 from torch.nn import functional
 
 from lowpix.errors import InputError
+from lowpix.options import shown
 from lowpix.segmenter.pretrained import PREFIX, Pretrained, open_pretrained, rebuild
 from lowpix.segmenter.unet import DatasetUNet
 from lowpix.storage import write_bytes
 from lowpix.weights import read_weights, weights_file
 
 FORMAT = "lowpix model 1"  # the only key of the metadata
+MOST_SCALE = 1000  # an image is resized by this factor or its inverse at the most
 
 
 class Segmenter(nn.Module):
@@ -103,6 +105,7 @@ def load_model(path: Path) -> Model:
     """Read a file that `save_model` wrote. Raises InputError if the file is missing or is no such model."""
     weights, metadata = read_weights(path, FORMAT)
     try:
+        _require_sound(metadata, weights)
         network = _described(metadata["description"])
         network.load_state_dict(weights)
         return Model(
@@ -114,13 +117,31 @@ def load_model(path: Path) -> Model:
         )
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, RuntimeError) as fault:
+    except (KeyError, TypeError, ValueError, OverflowError, RuntimeError) as fault:
         raise InputError(f"{path}: cannot be read as a model ({' '.join(str(fault).split())[:200]})") from None
 
 
 def tensors(module: nn.Module) -> dict[str, torch.Tensor]:
     """Parameters and buffers by name, as safetensors needs them: on the CPU, contiguous, without shared memory."""
     return {name: value.detach().cpu().contiguous().clone() for name, value in module.state_dict().items()}
+
+
+def _require_sound(metadata: Mapping[str, Any], weights: Mapping[str, torch.Tensor]) -> None:
+    """Raise ValueError for metadata of no trained network, before a network as large as they say is built."""
+    classes, scale, size = metadata["classes"], metadata["scale"], metadata["size"]
+    description, count = metadata["description"], len(classes)
+    rules = {
+        "classes": isinstance(classes, list) and all(isinstance(name, str) and name for name in classes),
+        "palette": np.array(metadata["palette"], np.uint8).shape == (count, 3),
+        "scale": type(scale) in (int, float) and 1 / MOST_SCALE <= scale <= MOST_SCALE,
+        "size": all(type(side) is int and 1 <= side < 2**31 for side in size) and len(size) == 2,
+    }
+    if description["network"] == "unet":
+        shape = (count, description["width"])
+        rules["description"] = description["classes"] == count and weights["body.head.weight"].shape == shape
+    for name, kept in rules.items():
+        if not kept:
+            raise ValueError(f"its {name} is {shown(metadata[name])}")
 
 
 def _described(description: dict[str, Any]) -> Segmenter:

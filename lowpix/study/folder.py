@@ -1,16 +1,16 @@
-"""A study's folder: one file per finished run, written whole, and the tables made of them.
+"""A study's folder: a file for each finished run, and the tables made from these files.
 
-    runs/…              a file per finished run
-    *.parquet, *.csv    tables of all finished runs
-    study.toml          what was asked of the study, and what produced it
+    runs/…              a file for each finished run, and its seal (digests of the run's files)
+    *.parquet, *.csv    tables of all finished runs; data.csv holds digests of the images
+    study.toml          the settings of the study, and the versions and machines that produced it
+    lowpix.sha256       the seal of tables, pictures, data.csv and study.toml
 
-A `Kind` says what sets one kind of study apart from another; all else is the same for every study.
+A `Kind` describes what differs between kinds of studies.
 """
 
 import re
-import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,12 +18,24 @@ from time import perf_counter
 from typing import Any, ClassVar, Generic, TypeVar
 from urllib.parse import unquote
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from lowpix.errors import InputError
-from lowpix.storage import atomic, read_csv, read_parquet, write_bytes, write_parquet
-from lowpix.study.settings import read_kind, read_settings, record_work, write_settings
+from lowpix.storage import csv_bytes, parquet_bytes, read_csv, read_parquet, remove_leftovers
+from lowpix.study.label_maps import parse_label_map
+from lowpix.study.seal import Seal
+from lowpix.study.settings import (
+    begin_fresh,
+    end_fresh,
+    fresh_begun,
+    read_kind,
+    read_settings,
+    record_work,
+    write_settings,
+)
 
 Run = TypeVar("Run")
 Tables = TypeVar("Tables", bound=tuple[pd.DataFrame, ...])
@@ -36,27 +48,31 @@ class Table:
     """One table of a study: the columns of its file, and the order of its rows."""
 
     columns: pa.Schema | Mapping[str, str]
-    """Of a parquet file its schema, of a CSV file the pandas type of each column."""
+    """The schema of a parquet file, or the pandas type of each column of a CSV file."""
     order: tuple[str, ...]
-    """Columns that rows are sorted by, so that the order of the work leaves no trace."""
+    """Columns that the rows are sorted by, so that the table does not depend on the order of work."""
     others: str | None = None
-    """Of a CSV file: the pandas type of any further columns."""
+    """The pandas type of further columns of a CSV file."""
     sort_key: Callable[[pd.Series], pd.Series] | None = None
-    """What to sort a column by, as in `pandas.DataFrame.sort_values`."""
+    """`key` of `pandas.DataFrame.sort_values`."""
 
     def sorted(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The rows in their order."""
+        """The rows, sorted."""
         return rows.sort_values(list(self.order), key=self.sort_key, ignore_index=True)
 
-    def read(self, path: Path) -> pd.DataFrame:
-        """Read the file, every number as it was written; InputError where it is no such table."""
+    def read(self, path: Path, content: bytes) -> pd.DataFrame:
+        """Read a file's content, with every number exactly as written. Raises InputError for another table."""
         if isinstance(self.columns, pa.Schema):
-            frame: pd.DataFrame = read_parquet(path, self.columns).to_pandas()
+            frame: pd.DataFrame = read_parquet(path, self.columns, content).to_pandas()
             return frame
-        return read_csv(path, self.columns, "a table of a study", self.others)
+        return read_csv(path, self.columns, "a table of a study", self.others, content)
+
+    def content(self, rows: pd.DataFrame) -> bytes:
+        """The rows as the content of a file."""
+        return parquet_bytes(rows, self.columns) if isinstance(self.columns, pa.Schema) else csv_bytes(rows)
 
     def empty(self) -> pd.DataFrame:
-        """No rows."""
+        """The table without rows."""
         if isinstance(self.columns, pa.Schema):
             frame: pd.DataFrame = self.columns.empty_table().to_pandas()
             return frame
@@ -64,42 +80,47 @@ class Table:
 
 
 class Kind(ABC, Generic[Run, Tables]):
-    """What sets one kind of study apart: how a run is named and kept, and which tables follow from the runs."""
+    """A kind of study: how its runs are named and saved, and which tables are made from them."""
 
     name: ClassVar[str]
-    """As `study.toml` has it."""
+    """The name in `study.toml`."""
     key: ClassVar[Mapping[str, type]]
-    """What names a run, in the order of its path: folders under `runs`, the last the file."""
+    """The parts of a run's key, with their types. They form its path under `runs`; the last is the file name."""
     suffix: ClassVar[str] = ".parquet"
-    """Of the file of a run."""
+    """Suffix of a run's file."""
     stored: ClassVar[Mapping[str, Table]]
-    """Tables with rows of runs, by file name, in the order of writing: what the last lists, the others hold."""
+    """Tables with the rows of runs, by file name, in the order of writing: a run in the last table is in all."""
     derived: ClassVar[tuple[str, ...]] = ()
-    """CSV tables that follow from those."""
+    """CSV tables that are computed from the stored ones."""
     outputs: ClassVar[tuple[str, ...]] = ()
-    """What else such a study writes, pictures and folders: a fresh start removes it."""
+    """Other files and folders that the study writes, such as pictures."""
+    seals: ClassVar[tuple[str, ...]] = ()
+    """Seals of what other commands write to the folder; `--fresh` also removes these files."""
     extendable: ClassVar[frozenset[str]]
-    """Options that may change when a study goes on."""
+    """Options that may change when an existing study is extended."""
 
     @abstractmethod
     def key_of(self, run: Run) -> tuple[Any, ...]:
-        """What names a run, in the order of `key`."""
+        """The key of a run, in the order of `key`."""
 
     @abstractmethod
-    def write(self, run: Run, path: Path) -> None:
-        """Write the file of a run."""
+    def content(self, run: Run) -> bytes:
+        """The content of a run's file."""
 
     @abstractmethod
-    def rows(self, files: Sequence[Path]) -> Rows:
-        """The rows of all `stored` tables from the files of runs. Raises InputError for a file that is faulty."""
+    def rows(self, files: Mapping[Path, bytes]) -> Rows:
+        """The rows of all `stored` tables, from the files of runs. Raises InputError for a faulty file."""
 
     @abstractmethod
     def tables(self, rows: Rows) -> Tables:
-        """The tables, `stored` and then `derived`, of all finished runs, given those that are stored."""
+        """The `stored` tables with these rows, followed by the `derived` tables."""
+
+    def remove_states(self, folder: Path) -> None:  # most kinds have no states
+        """Remove the states of unfinished runs. They change too often to be in a seal."""
 
 
 class Study(Generic[Run, Tables]):
-    """The folder of a study. Any number of processes may save runs to it at once; nothing is locked."""
+    """The folder of a study. Several processes may save runs to it at the same time, without locks."""
 
     def __init__(self, folder: Path, kind: Kind[Run, Tables]) -> None:
         self.folder = folder
@@ -107,33 +128,51 @@ class Study(Generic[Run, Tables]):
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What was asked of the study; an option that was None is not among them."""
+        """The options of the study; those that are None are missing."""
         return read_settings(self.folder / "study.toml")
 
-    def save(self, run: Run, files: Mapping[str, bytes] | None = None) -> Run:
-        """Write a finished run with the files that belong to it, by name within the folder; gives the run back.
+    @property
+    def seal(self) -> Seal:
+        """The seal of the study's tables, pictures and settings."""
+        return Seal(self.folder)
 
-        From here on it counts as finished: its own file is the last one written.
+    def run_seal(self, *key: object) -> Seal:
+        """The seal of a run's files; `key` is the run's key, as in `Kind.key`."""
+        return Seal(self.folder, f"{self._run_name(key)}.sha256")
+
+    def save(self, run: Run, files: Mapping[str, bytes] | None = None) -> Run:
+        """Write a finished run and its further `files`, by name within the folder; return the run.
+
+        The run's own file is written last. Once it exists, the run counts as finished.
         """
-        for name, content in (files or {}).items():
-            write_bytes(self.folder / name, content)
-        *folders, name = (file_name(str(part)) for part in self.kind.key_of(run))
-        with atomic(self.folder.joinpath("runs", *folders, f"{name}{self.kind.suffix}")) as temporary:
-            self.kind.write(run, temporary)
+        key = self.kind.key_of(run)
+        name = f"{self._run_name(key)}{self.kind.suffix}"
+        self.run_seal(*key).write({**(files or {}), name: self.kind.content(run)})
         return run
 
+    def read_label_map(self, key: Sequence[object], name: str) -> NDArray[np.uint8]:
+        """A label map or confidence map of a run, `(H, W)` uint8; `name` is its name within the folder.
+
+        Raises InputError if it cannot be read, or has changed since it was written.
+        """
+        try:
+            return parse_label_map(self.folder / name, self.run_seal(*key).read(name))
+        except OSError as fault:
+            raise InputError(f"{self.folder / name}: cannot be read as a label map ({fault.strerror})") from None
+
     def finished(self) -> set[tuple[Any, ...]]:
-        """Which runs need no more work, named as `Kind.key` says: those saved or in the tables."""
+        """The keys of all finished runs: those with a file, and those that the tables list."""
         listed = self._read(list(self.kind.stored)[-1])[list(self.kind.key)]
         return {*map(self._key, self._run_files()), *listed.itertuples(index=False, name=None)}
 
     def tables(self) -> Tables:
-        """Make the tables of all finished runs: the same whatever the order of the work.
+        """Make the tables of all finished runs. They do not depend on the order of work.
 
-        Runs that only the tables in the folder know (where nothing else was kept) keep their rows.
+        Runs that are in the folder's tables but have no file keep their rows.
         """
         files = self._run_files()
-        saved, added = set(map(self._key, files)), self.kind.rows(files)
+        saved = set(map(self._key, files))
+        added = self.kind.rows({file: self._read_run(file) for file in files})
         rows = {}
         for name, table in self.kind.stored.items():
             kept = self._read(name)
@@ -146,44 +185,92 @@ class Study(Generic[Run, Tables]):
     def write_tables(self) -> Tables:
         """Write the tables of all finished runs, and return them."""
         tables = self.tables()
-        named = dict(zip([*self.kind.stored, *self.kind.derived], tables, strict=True))
-        for name in [*self.kind.derived, *self.kind.stored]:
-            with atomic(self.folder / name) as temporary:
-                table = self.kind.stored.get(name)
-                if table is not None and isinstance(table.columns, pa.Schema):
-                    write_parquet(temporary, named[name], table.columns)
-                else:
-                    named[name].to_csv(temporary, index=False, lineterminator="\n")
+        stored, derived = self.kind.stored, self.kind.derived
+        contents = {name: csv_bytes(table) for name, table in zip(derived, tables[len(stored) :], strict=True)}
+        for (name, table), rows in zip(stored.items(), tables, strict=False):
+            contents[name] = table.content(rows)
+        self.seal.write(contents)
         return tables
 
     @contextmanager
-    def at_work(self, device: str, finish: Callable[[Tables], object]) -> Iterator[None]:
-        """Around the work of a study: when it ends, by Ctrl-C too, there are tables of what is finished.
+    def at_work(self, device: str, pictures: Callable[[Tables], Mapping[str, bytes]]) -> Iterator[None]:
+        """A context for the work of a study. At its end, also on Ctrl-C, it writes tables of all finished runs.
 
         Args:
             device: where networks are trained, for `study.toml`.
-            finish: is given the tables, to make pictures of them.
+            pictures: makes the pictures from the tables, by file name.
         """
-        start = perf_counter()
+        start, record = perf_counter(), self.folder / "study.toml"
+        for file in self._run_files():
+            self._read_run(file)  # a damaged one is found now, and not after hours of work
         try:
             yield
         finally:
-            finish(self.write_tables())
-            record_work(self.folder / "study.toml", perf_counter() - start, device)
+            self.seal.write(pictures(self.write_tables()))
+            record_work(record, perf_counter() - start, device)
+        end_fresh(record)
+
+    def remove(self) -> None:
+        """Remove the files that the study wrote, and no others.
+
+        Raises:
+            InputError: a file has changed since it was written, or an older lowpix began the study without seals.
+        """
+        sealed = self.seal.file.exists() and not self.seal.adopted
+        if not sealed or not all(map(self._is_sealed, self._run_files())):
+            raise InputError(
+                f"--fresh {self.folder}: an older lowpix did not record which files it wrote: "
+                "remove the folder yourself, or name another --out"
+            )
+        names = [*self.kind.seals, *(str(file.relative_to(self.folder)) for file in self._glob(".sha256"))]
+        seals = [Seal(self.folder, name) for name in names]
+        for seal in (*seals, self.seal):
+            seal.require_unchanged()
+        self.kind.remove_states(self.folder)
+        # the tables first, because they are made from the runs, and study.toml last, because it names the study
+        self.seal.remove([*self.kind.derived, *reversed(list(self.kind.stored))])
+        for seal in (*seals, self.seal):
+            seal.remove()
+
+    def _is_sealed(self, file: Path) -> bool:
+        return str(file.relative_to(self.folder)) in self.run_seal(*self._key(file)).digests()
+
+    def _run_name(self, key: Sequence[object]) -> str:
+        return "/".join(["runs", *(file_name(str(part)) for part in key)])
 
     def _run_files(self) -> list[Path]:
+        return self._glob(self.kind.suffix)
+
+    def _glob(self, suffix: str) -> list[Path]:
         folders = ["*"] * (len(self.kind.key) - 1)
-        return sorted((self.folder / "runs").glob("/".join([*folders, f"[!.]*{self.kind.suffix}"])))
+        return sorted((self.folder / "runs").glob("/".join([*folders, f"[!.]*{suffix}"])))
+
+    def _read_run(self, file: Path) -> bytes:
+        try:
+            return self.run_seal(*self._key(file)).read(str(file.relative_to(self.folder)))
+        except InputError as fault:
+            raise InputError(f"{fault}; without this file the run is done again") from None
+        except OSError as fault:
+            raise InputError(f"{file}: cannot be read ({fault.strerror})") from None
 
     def _key(self, file: Path) -> tuple[Any, ...]:
         *folders, name = file.relative_to(self.folder / "runs").parts
         parts = [*folders, name.removesuffix(self.kind.suffix)]
-        return tuple(kind(unquote(part)) for part, kind in zip(parts, self.kind.key.values(), strict=True))
+        try:
+            return tuple(kind(unquote(part)) for part, kind in zip(parts, self.kind.key.values(), strict=True))
+        except ValueError:
+            place = "/".join(["runs", *(f"<{part}>" for part in self.kind.key)])
+            raise InputError(f"{file}: is no run of this study: must be {place}{self.kind.suffix}") from None
 
     def _read(self, name: str) -> pd.DataFrame:
-        """A table as it stands in the folder. The last one counts: it is written after the others."""
+        """A table in the folder; empty if the last stored table, which is written last, is missing."""
         table, last = self.kind.stored[name], list(self.kind.stored)[-1]
-        return table.read(self.folder / name) if (self.folder / last).exists() else table.empty()
+        if not (self.folder / last).exists():
+            return table.empty()
+        try:
+            return table.read(self.folder / name, self.seal.read(name))
+        except OSError as fault:
+            raise InputError(f"{self.folder / name}: cannot be read as a table ({fault.strerror})") from None
 
 
 def open_study(
@@ -192,49 +279,70 @@ def open_study(
     settings: Mapping[str, Any],
     *,
     fresh: bool = False,
+    data: str = "",
     device: str = "cpu",
 ) -> Study[Run, Tables]:
-    """Start a study of some kind in `folder`, or go on with the one that is there.
+    """Start a study in `folder`, or go on with the study that it holds.
 
-    `settings` are the options as resolved (text, numbers, truth values, paths, None, and lists of them),
-    without those that name a place of this machine. They are written to `study.toml`; on an existing study
-    only the kind's `extendable` ones may differ, see `write_settings`. With `fresh` all that such a study
-    writes is removed first, and nothing else. Raises InputError on any other difference, on a folder whose
-    contents are no study's or of another kind, and on one that cannot be written to.
+    `settings` are the resolved options (text, numbers, truth values, paths, None, and lists of them), without
+    options such as `--jobs` that do not change the tables. They are written to `study.toml`. If the folder holds a
+    study, only the kind's `extendable` options may differ; see `write_settings`. `fresh` first removes what the
+    study wrote, and no other files; an interrupted fresh start with the same settings and `data` (a digest of all
+    images and label maps) goes on without removing anything.
+
+    Raises InputError on any other difference, on a folder with other contents or another kind of study, and if the
+    folder cannot be written to.
     """
-    record = folder / "study.toml"
+    record, study = folder / "study.toml", Study(folder, kind)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; a study needs a folder")
-    # what names the study goes last
-    outputs = ("runs", *kind.outputs, *kind.derived, *kind.stored, "study.toml")
-    there = [name for name in outputs if (folder / name).exists()]
+    if fresh:
+        _require_not_a_home(folder)
+    outputs = ("runs", *kind.outputs, *kind.derived, *kind.stored)
+    there = [name for name in (*outputs, "data.csv") if (folder / name).exists()]
     if there and not record.exists():
         raise InputError(f"{folder}: holds {there[0]} but no study.toml, so it is no study: name another folder")
-    if fresh and there and read_kind(record) == kind.name:
-        for name in outputs:
-            for path in (folder / name, *folder.glob(f".{name}.*.tmp")):
-                _remove(path)
     try:
-        write_settings(record, kind.name, settings, kind.extendable)
+        if record.exists():
+            remove_leftovers(folder, ("runs", *kind.outputs))
+        begins = fresh and not (record.exists() and fresh_begun(record, kind.name, settings, data))
+        if begins and record.exists() and read_kind(record) == kind.name:
+            study.remove()
+        write_settings(record, kind.name, settings, kind.extendable, outputs)
+        if begins:
+            begin_fresh(record, data)
+        record_work(record, 0.0, device)
     except OSError as fault:
         raise InputError(f"{folder}: cannot be written to ({fault.strerror})") from None
-    record_work(record, 0.0, device)
-    return Study(folder, kind)
+    return study
+
+
+def require_apart(out: Path, inputs: Iterable[Path], option: str = "--out") -> None:
+    """Raise InputError if folder `out` contains an input folder or lies in one. Links are resolved."""
+    own = out.resolve()
+    for given in inputs:
+        other = given.resolve()
+        if own == other or own in other.parents or other in own.parents:
+            raise InputError(
+                f"{option} {out}: must not contain your input {given} or lie in it: name another folder"
+            )
+
+
+def _require_not_a_home(folder: Path) -> None:
+    """Refuse to start afresh in the home folder, the current folder and those above it."""
+    here = Path.cwd().resolve()
+    if folder.resolve() in (here, *here.parents, Path.home().resolve()):
+        raise InputError(
+            f"--fresh {folder}: must not be your home, the current folder or one above it: name another --out"
+        )
 
 
 def file_name(name: str) -> str:
-    """Make a name that every file system takes, and that `urllib.parse.unquote` turns back into `name`."""
+    """Escape `name` for every file system; `urllib.parse.unquote` restores it."""
     return re.sub(r'[%/\\:*?"<>|\x00-\x1f\x7f]|^\.|[. ]$', lambda unsafe: f"%{ord(unsafe[0]):02X}", name)
 
 
 def image_file(folder: str, setting: str, seed: int, image: str, suffix: str = ".png") -> str:
-    """The name, within a study's folder, of a file for each image; a name with slashes keeps its sub-folders."""
+    """The name of an image's file within a study's folder; an image name with slashes keeps its sub-folders."""
     *folders, name = map(file_name, image.split("/"))
     return "/".join([folder, file_name(setting), str(seed), *folders, f"{name}{suffix}"])
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

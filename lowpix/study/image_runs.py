@@ -1,10 +1,7 @@
-"""What is kept of an image that was revealed pixel by pixel: a run, its files, and the tables of many runs.
-
-Whoever reveals pixels of single images leaves this behind, so that all that learns from such a study can read it.
-"""
+"""The runs of an image study, their files and their tables, for every study that reveals pixels image by image."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -14,23 +11,23 @@ import pandas as pd
 import pyarrow as pa
 
 from lowpix.reveal.log import UNSURE
-from lowpix.storage import read_parquet, write_parquet
+from lowpix.storage import parquet_bytes, read_parquet
 from lowpix.study.folder import Kind, Rows, Table, image_file
 from lowpix.study.tables import CURVES, KEY, REVEALED, RUNS, SUMMARY, revealed_pixels, summarise
 
 
 @dataclass(frozen=True)
 class Run:
-    """All that the tables need to know of one image × setting × seed.
+    """A finished run: one image × setting × seed, with all that the tables need.
 
     `rounds` has a row per round, in order, with the columns `round asked revealed fraction accuracy
-    accuracy_unrevealed miou seconds rows columns labels`. A row states how things stood when its accuracy was
-    measured, so its lists hold the pixels asked since the row before (those of row 0 are the first pixels),
-    with their answers, VOID and UNSURE included: after each row the networks were fitted once. Hence `asked` is
-    the number of pixels in the lists so far, `revealed` that of the answers that carry a class, and `fraction`
-    is `revealed / pixels`. Where the image has no label map, accuracies and mIoU are nan.
+    accuracy_unrevealed miou seconds rows columns labels`. The lists `rows`, `columns` and `labels` hold the pixels
+    asked in this round and their answers, including VOID and UNSURE; the network was then fitted once, and the
+    accuracy was measured. `asked` is the number of pixels in the lists so far, `revealed` the number of answers
+    with a class so far, and `fraction` is `revealed / pixels`. Accuracies and mIoU are nan for an image without a
+    label map.
 
-    Raises ValueError where that does not hold: a study that miscounts its pixels must not end in a table.
+    Raises ValueError if the counts do not fit the lists, so that no table holds wrong counts.
     """
 
     dataset: str
@@ -44,8 +41,8 @@ class Run:
     stop: str
     void: str
     seed: int
-    target: float  # an accuracy, 0 to 1; nan where no label map says what is right
-    classes: int | None  # how many the image holds, if that is known
+    target: float  # an accuracy, 0 to 1; nan for an image without a label map
+    classes: int | None  # number of classes in the image; None without a label map
     pixels: int  # H×W
     rounds: pd.DataFrame
 
@@ -65,7 +62,7 @@ class Run:
             raise ValueError(f"{name}: `fraction` is not `revealed` / {self.pixels}")
 
     def frame(self) -> pd.DataFrame:
-        """Give `rounds` with the columns of RUNS: every row says which run it belongs to."""
+        """`rounds` with the columns of RUNS: each row also names its run."""
         facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rounds"}
         frame: pd.DataFrame = self.rounds.assign(**facts)[RUNS.names]
         return frame
@@ -77,13 +74,13 @@ class Run:
 
     @property
     def pixels_to_target(self) -> float:
-        """`revealed` at the first round that reaches the target; inf where none does."""
+        """`revealed` at the first round that reaches the target; inf if none does."""
         reached = self.rounds.loc[self.rounds["accuracy"] >= self.target, "revealed"]
         return float(reached.iloc[0]) if len(reached) else math.inf
 
 
 class Tables(NamedTuple):
-    """The three tables of a study of images; the columns are those of CURVES, REVEALED and SUMMARY."""
+    """The three tables of an image study, with the columns CURVES, REVEALED and SUMMARY."""
 
     curves: pd.DataFrame
     revealed: pd.DataFrame
@@ -91,7 +88,7 @@ class Tables(NamedTuple):
 
 
 class Images(Kind[Run, Tables]):
-    """A study that reveals the pixels of each image for itself."""
+    """The kind of a study that reveals pixels image by image."""
 
     name = "image"
     key: ClassVar[Mapping[str, type]] = {"setting": str, "seed": int, "image": str}
@@ -110,16 +107,18 @@ class Images(Kind[Run, Tables]):
         "comparison.csv",
         "comparison.png",
     )
+    seals = ("comparison.sha256",)
     extendable = frozenset({"acquisition", "images", "limit", "repeats", "scene_count"})
 
     def key_of(self, run: Run) -> tuple[Any, ...]:
         return run.setting, run.seed, run.image
 
-    def write(self, run: Run, path: Path) -> None:
-        write_parquet(path, run.frame(), RUNS)
+    def content(self, run: Run) -> bytes:
+        return parquet_bytes(run.frame(), RUNS)
 
-    def rows(self, files: Sequence[Path]) -> Rows:
-        rounds = pa.concat_tables([RUNS.empty_table(), *(read_parquet(file, RUNS) for file in files)]).to_pandas()
+    def rows(self, files: Mapping[Path, bytes]) -> Rows:
+        runs = (read_parquet(file, RUNS, content) for file, content in files.items())
+        rounds = pa.concat_tables([RUNS.empty_table(), *runs]).to_pandas()
         return {
             "curves.parquet": rounds[CURVES.names],
             "revealed.parquet": revealed_pixels(rounds),
@@ -134,15 +133,12 @@ IMAGES = Images()
 
 
 def label_map_name(setting: str, seed: int, image: str, budget: int | None = None) -> str:
-    """The pseudo-labels of an image, as a file within the study's folder.
-
-    With `budget`: those that were kept when so many pixels were asked.
-    """
+    """The name of an image's pseudo-labels within the study's folder: the last ones, or those kept at `budget`."""
     return image_file(_at("pseudo_labels", budget), setting, seed, image)
 
 
 def confidence_name(setting: str, seed: int, image: str, budget: int | None = None) -> str:
-    """The confidence of these pseudo-labels, likewise."""
+    """The name of the confidence map of these pseudo-labels within the study's folder."""
     return image_file(_at("confidence", budget), setting, seed, image)
 
 

@@ -1,4 +1,4 @@
-"""How sure a mean over images is: bootstrap intervals, what they show, and what is drawn together."""
+"""Bootstrap intervals of means over images, their verdicts, and groups of images that are resampled together."""
 
 import math
 import re
@@ -12,21 +12,21 @@ from numpy.typing import NDArray
 from lowpix.errors import InputError
 
 RESAMPLES = 9_999
-ALPHA = 0.05  # of all comparisons together
+ALPHA = 0.05  # error rate of all comparisons together
 TIED = "no difference shown"
-FEW = 10  # images or sequences, below which a bootstrap is rough
+FEW = 10  # with fewer images or groups than this, a bootstrap interval is rough
 
 
 def verdict(low: float, high: float, less: str = "lower", more: str = "higher") -> str:
-    """What an interval of a difference shows: an end of nan, where there is none, shows nothing."""
+    """The verdict on a difference with this interval; TIED if it holds zero or is nan."""
     return less if high < 0 else more if low > 0 else TIED
 
 
 def interval(values: pd.Series, groups: pd.Series, level: float) -> tuple[float, float]:
-    """Bootstrap the mean of `values`, one per image, at a confidence level: whole groups are drawn.
+    """Bootstrap interval of the mean of `values`, one per image, at confidence `level`.
 
-    Groups are names by image. The interval is BCa, or percentile where there is none; nan where there is but
-    one group; the value itself where all groups agree.
+    `groups` names each image's group; whole groups are resampled. The interval is BCa, or percentile if BCa is
+    undefined. It is nan for a single group, and the value itself if all values are equal.
     """
     from scipy.stats import DegenerateDataWarning, bootstrap
 
@@ -49,9 +49,9 @@ def interval(values: pd.Series, groups: pd.Series, level: float) -> tuple[float,
             paired=True,
             confidence_level=level,
             n_resamples=RESAMPLES,
-            batch=max(1, 2**22 // len(sums)),  # numbers held at once
+            batch=max(1, 2**22 // len(sums)),  # limits memory
             method="BCa",
-            rng=np.random.default_rng(0),  # a comparison says the same each time it is printed
+            rng=np.random.default_rng(0),  # the same interval each time
         )
         if not np.isfinite(found.confidence_interval).all():
             found = bootstrap(
@@ -68,12 +68,12 @@ def interval(values: pd.Series, groups: pd.Series, level: float) -> tuple[float,
 
 
 def group_images(images: Iterable[str], pattern: str | None = None, block: int | None = None) -> pd.Series:
-    """Tell which images are resampled together: a group's name for every image, sorted, the image as index.
+    """The groups of images that are resampled together: a group name per image, indexed by image, sorted.
 
-    `pattern` is a regular expression whose first group, found anywhere in an image's name, names the sequence
-    that it belongs to. `block` cuts the images of each sequence, in the order of their names, into blocks of
-    so many. Without either every image is a group of its own. Raises InputError if a pattern is faulty or
-    does not fit an image, and if one group holds all images.
+    `pattern` is a regular expression that is searched in an image's name; its first group is the name of the
+    image's sequence. `block` cuts the images of each sequence, in order of their names, into blocks of that
+    length. Without either, each image is its own group. Raises InputError if the pattern is invalid or does not
+    match an image, and if one group holds all images.
     """
     names = sorted(set(images))
     sequences = [_sequence(name, pattern) if pattern is not None else "" for name in names]
@@ -83,7 +83,7 @@ def group_images(images: Iterable[str], pattern: str | None = None, block: int |
         groups = pd.Series([f"{s}:{n}" for s, n in zip(sequences, place, strict=True)], index=groups.index)
     if len(names) > 1 and groups.nunique() == 1:
         given = f"--block-frames {block}" if block is not None else f"--group-by {pattern}"
-        raise InputError(f"{given}: puts all {len(names)} images into one group; an interval needs several")
+        raise InputError(f"{given}: puts all {len(names)} images into one group; an interval needs at least two")
     return groups.rename("group")
 
 

@@ -1,4 +1,4 @@
-"""Label maps and confidences as PNG files: small, exact and coloured in any image viewer."""
+"""Label maps as indexed PNG files, which image viewers show in colour, and confidence maps as grey PNG files."""
 
 from io import BytesIO
 from pathlib import Path
@@ -11,11 +11,11 @@ from lowpix.data import IGNORE
 from lowpix.errors import InputError
 from lowpix.storage import write_bytes
 
-VOID_COLOUR = (255, 255, 255)  # white: black is a class of its own in many customary palettes
+VOID_COLOUR = (255, 255, 255)  # white, because black is the colour of a class in many palettes
 
 
 def write_label_map(path: Path, labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> None:
-    """Write `label_map_png` to a file. Raises InputError on a label that is neither a class nor IGNORE."""
+    """Write `label_map_png` to a file. Raises InputError for a label that is neither a class nor IGNORE."""
     try:
         write_bytes(path, label_map_png(labels, palette))
     except InputError as fault:
@@ -25,7 +25,7 @@ def write_label_map(path: Path, labels: NDArray[np.uint8], palette: NDArray[np.u
 def label_map_png(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
     """`labels`, (H, W) uint8 of class ids and IGNORE, as an indexed 8-bit PNG; void is shown in white.
 
-    `palette` is (C, 3) uint8 RGB. Raises InputError on a label that is neither a class nor IGNORE.
+    `palette` is (C, 3) uint8 RGB. Raises InputError for a label that is neither a class nor IGNORE.
     """
     if labels.ndim != 2 or labels.dtype != np.uint8:
         raise InputError(f"a label map is (H, W) uint8, not {labels.shape} {labels.dtype}")
@@ -34,7 +34,7 @@ def label_map_png(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> byte
     if len(faulty):
         row, column = (int(i) for i in faulty[0])
         raise InputError(f"label {labels[row, column]} with {classes} classes at ({row}, {column})")
-    colours = np.zeros((256, 3), np.uint8)  # all 256, lest pillow packs several pixels into a byte
+    colours = np.zeros((256, 3), np.uint8)  # 256 colours: with fewer, pillow may pack several pixels into a byte
     colours[:classes] = palette
     colours[IGNORE] = VOID_COLOUR
     picture = Image.fromarray(labels)
@@ -43,28 +43,37 @@ def label_map_png(labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> byte
 
 
 def read_label_map(path: Path) -> NDArray[np.uint8]:
-    """Read the ids of a label map that `write_label_map` wrote, (H, W) uint8.
+    """Read a label map that `write_label_map` wrote, (H, W) uint8 of class ids and IGNORE.
 
-    Raises InputError if the file is missing, unreadable or no 8-bit map of ids.
+    Raises InputError if the file cannot be read, or is not an 8-bit map of ids.
     """
     try:
-        with Image.open(path) as picture:
+        content = path.read_bytes()
+    except OSError as fault:
+        raise InputError(f"{path}: cannot be read as a label map ({fault.strerror})") from None
+    return parse_label_map(path, content)
+
+
+def parse_label_map(path: Path, content: bytes) -> NDArray[np.uint8]:
+    """As `read_label_map`, from the content of the file."""
+    try:
+        with Image.open(BytesIO(content)) as picture:
             if picture.mode not in ("P", "L"):
-                raise InputError(f"{path}: a label map holds ids of one byte, not {picture.mode} colours")
+                raise InputError(f"{path}: must hold ids of one byte, not {picture.mode} colours")
             return np.array(picture, dtype=np.uint8)
     except InputError:
         raise
-    except (OSError, SyntaxError, ValueError) as fault:  # pillow: missing, truncated or no PNG
+    except (OSError, SyntaxError, ValueError) as fault:  # pillow: truncated, or another format
         raise InputError(f"{path}: cannot be read as a label map ({fault})") from None
 
 
 def confidence_png(confidence: NDArray[np.float32]) -> bytes:
-    """`confidence`, (H, W) float in 0..1, as a grey 8-bit PNG in steps of 1/255 (white = sure).
+    """`confidence`, (H, W) float in 0..1, as a grey 8-bit PNG in steps of 1/255 (white = 1).
 
-    Raises InputError on a value that is not in 0..1.
+    Raises InputError for a value that is not in 0..1.
     """
-    if confidence.ndim != 2 or not np.all((confidence >= 0) & (confidence <= 1)):  # also false for nan
-        raise InputError(f"a confidence is (H, W) of values in 0..1, not {_range_of(confidence)}")
+    if confidence.ndim != 2 or not np.all((confidence >= 0) & (confidence <= 1)):  # also refuses nan
+        raise InputError(f"a confidence map is (H, W) of values in 0..1, not {_range_of(confidence)}")
     return _png(Image.fromarray(np.rint(confidence * 255).astype(np.uint8)))
 
 

@@ -1,4 +1,4 @@
-"""The options that studies share beside those that name the data."""
+"""The options that studies share, except those that name the data."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
@@ -7,41 +7,41 @@ from typing import Annotated, Any
 
 from lowpix.data import Dataset
 from lowpix.data.options import DataOptions
-from lowpix.options import at_least
+from lowpix.options import between
 
 
 @dataclass(frozen=True)
 class RepeatOptions:
-    """How often, and with which seeds."""
+    """Number of repeats, and their seeds."""
 
-    seed: Annotated[int, at_least(0)] = 0
-    """Of the study; repeat r, counted from 0, uses seed + r."""
-    repeats: Annotated[int, at_least(1)] = 1
-    """How often everything is run, each time with another seed; 2 or more give intervals."""
+    seed: Annotated[int, between(0, 2**32 - 1)] = 0
+    """Seed of the study; repeat r, counted from 0, uses seed + r."""
+    repeats: Annotated[int, between(1, 10_000)] = 1
+    """Number of times that everything is run, each time with another seed; 2 or more give intervals."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Where and how fast. On a CPU these change no bit of a table."""
+    """Where the study runs, and how fast. On a CPU these options do not change the tables."""
 
-    jobs: Annotated[int, at_least(1)] = 1
-    """Processes, each with one thread."""
+    jobs: Annotated[int, between(1, 1024)] = 1
+    """Number of processes, each with one thread."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
     out: Path | None = None
-    """Folder of the study; else one in results, named after what is studied."""
+    """Folder of the study; if not given, it is named after the data or the image study."""
     fresh: bool = False
-    """Remove the study that is there and start anew."""
+    """Remove the study in this folder and start again."""
 
 
 PLACES = frozenset({"data_root", *(field.name for field in fields(RunOptions))})
-"""Options that say where and how fast a study runs, not what it is."""
+"""Options that say where and how fast a study runs. They may change when it goes on."""
 
 
 def settings_of(options: Any, dataset: Dataset, but: Iterable[str] = ()) -> dict[str, object]:
-    """What makes a study this one and no other, for `study.toml`: its options and its data.
+    """The settings of a study for `study.toml`: its options, except PLACES, and its data.
 
-    `but` names options that have no say in this study.
+    `but` names further options to leave out, because this study does not use them.
     """
     data = {field.name for field in fields(DataOptions)} - {"limit"}
     own = {name: value for name, value in asdict(options).items() if name not in PLACES | data | set(but)}

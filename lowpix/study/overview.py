@@ -14,7 +14,7 @@ AT_TARGET = ("target", "reached", "median pixels", "95 % interval", "of the imag
 
 
 class Estimate(NamedTuple):
-    """A median over images with its 95 % interval; the interval of a single image is nan."""
+    """A median over images with its 95 % interval, which is nan for a single image."""
 
     median: Bound
     low: Bound
@@ -22,44 +22,44 @@ class Estimate(NamedTuple):
 
 
 def median_to_target(summary: pd.DataFrame, column: str = "pixels_to_target") -> Estimate:
-    """Take the median over images of `pixels_to_target` (or `fraction_to_target`) in rows of `summary.csv`.
+    """The median over images of `pixels_to_target` (or `fraction_to_target`) in rows of `summary.csv`.
 
-    Seeds of one image are put together first, by their median, so that all images count alike; the interval
-    is a percentile bootstrap over images: how far other images could have moved the median. A censored run
-    counts as larger than every number, so that no image is left out for being hard.
+    The median over an image's seeds is taken first, so that all images have the same weight. The interval is a
+    percentile bootstrap over images. A censored run counts as larger than every number, so that hard images are
+    not left out.
     """
     reached = summary[column].astype("float64")
     spent = summary["revealed" if column == "pixels_to_target" else "fraction"]
     runs = pd.DataFrame({"image": summary["image"], "value": reached.fillna(math.inf)})
-    runs["bound"] = reached.fillna(spent)  # a censored run takes more than what it spent
+    runs["bound"] = reached.fillna(spent)  # a censored run needs more than it revealed
     images = runs.groupby("image").median()
     values, bounds = (_median_and_interval(images[name].to_numpy()) for name in ("value", "bound"))
     numbers = zip(values, bounds, strict=True)
-    # what lies between the two, either end of the interval included, is known where they agree
+    # a number is exact if both agree; otherwise it is a lower bound
     return Estimate(*(Bound(bound, value > bound) for value, bound in numbers))
 
 
 def _median_and_interval(values: NDArray[np.float64]) -> tuple[float, float, float]:
-    """Bootstrap the median of `values`, (n,), inf allowed."""
+    """The median of `values` (n,), which may be inf, and the ends of its bootstrap interval."""
     if len(values) < 2:
         return float(np.median(values)), math.nan, math.nan
-    random = np.random.default_rng(0)  # a table says the same each time it is printed
+    random = np.random.default_rng(0)  # the same interval each time
     drawn = values[random.integers(0, len(values), (RESAMPLES, len(values)))]
     medians = np.sort(np.median(drawn, axis=1))
-    cut = RESAMPLES // 40  # 2.5 % at either end; a quantile that interpolates has no answer beside inf
+    cut = RESAMPLES // 40  # 2.5 % at either end; an interpolated quantile is not defined next to inf
     return float(np.median(values)), float(medians[cut]), float(medians[-1 - cut])
 
 
 def overview(summary: pd.DataFrame) -> pd.DataFrame:
-    """Give one row of text per setting from rows of `summary.csv`: what the study found, ready to be shown.
+    """A printable table of an image study's results from rows of `summary.csv`: one row of text per setting.
 
-    Medians are those of `median_to_target`; the rest are means over images (of the mean over an image's
-    seeds) at the last round. Images without a label map have a row of their own, which shows nothing of what only
-    a label map can tell.
+    Medians are those of `median_to_target`. The other numbers are means over images at the last round, after the
+    mean over an image's seeds. Images without a label map have a row of their own, without what only a label map
+    can tell.
     """
     rows = []
     for _, runs in summary.groupby(["dataset", "setting", "target"], dropna=False):
-        first = runs.iloc[0]  # of a setting: all its runs agree in what it is
+        first = runs.iloc[0]
         means = runs.groupby("image")[["accuracy", "miou", "seconds"]].mean().mean()
         rows.append(
             {

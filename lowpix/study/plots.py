@@ -1,15 +1,15 @@
-"""Pictures of a study: what it saw in a few images, and accuracy against revealed pixels.
+"""Pictures of a study: a few example images, accuracy against revealed pixels, and forest plots.
 
-`draw_*` draw on axes that they are given, for notebooks; `*_picture` save a file. Nothing touches pyplot, so
-that no global state is left behind and no display is needed.
+`draw_*` draw on given axes, for notebooks; `*_picture` return a figure. pyplot is not used, because it keeps
+global state and may need a display.
 """
 
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from itertools import cycle
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,34 +22,34 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocat
 from numpy.typing import NDArray
 
 from lowpix.data import IGNORE
-from lowpix.storage import atomic
 from lowpix.study.tables import KEY, pixels_to
 from lowpix.study.text import setting_label
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart, but for the yellow, too pale on white.
+# Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow, which is too pale on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 OWN_COLOUR = {"margin": COLOURS[0], "random": COLOURS[1], "error_depth": COLOURS[2], "stratified": COLOURS[6]}
-"""The same in every picture; other acquisitions share what is left."""
+"""The colours of these acquisitions in every picture; other acquisitions share the remaining colours."""
 DOTTED: Any = (0, (1, 1))
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.2)), (0, (4, 1.2, 1, 1.2)))
-FEW = 4  # settings: the bands and the legend of more would hide the lines
-TICKS = (0.01, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)  # of an axis without 0 and 1, …
-ENDS = (0.005, 0.9995)  # … so that accuracies beyond are drawn here
+FEW = 4  # with more settings, bands and a legend would hide the lines
+TICKS = (0.01, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
+ENDS = (0.005, 0.9995)  # accuracies are clipped to this, because a logit axis has no 0 and 1
+LONGEST = 40  # characters of a name above a panel or in the legend of classes
 VOID_STYLE: dict[str, Any] = {"facecolor": "#f4f4f4", "edgecolor": "#9a9a9a", "hatch": "////"}
 
 
 @dataclass(frozen=True)
 class Example:
-    """An image with what a run made of it: all that one row of the overview shows."""
+    """An image and the result of a run on it: one row of the overview."""
 
     name: str
     image: NDArray[np.uint8]  # (H, W, 3)
-    truth: NDArray[np.uint8] | None  # (H, W), IGNORE for void; None where nobody knows
+    truth: NDArray[np.uint8] | None  # (H, W), IGNORE for void; None if unknown
     prediction: NDArray[np.uint8]  # (H, W)
-    rows: NDArray[np.int32]  # (n,) of the revealed pixels, in order
+    rows: NDArray[np.int32]  # (n,) rows, columns and labels of the revealed pixels, in order
     columns: NDArray[np.int32]
     labels: NDArray[np.uint8]
-    accuracy: float | None  # 0 to 1; None where nobody knows
+    accuracy: float | None  # 0 to 1; None if unknown
 
 
 class Panel(NamedTuple):
@@ -62,10 +62,13 @@ class Panel(NamedTuple):
 
 
 def overview_picture(
-    path: Path, rows: Sequence[Sequence[Panel]], classes: Sequence[str], palette: NDArray[np.uint8]
-) -> None:
-    """Save rows of as many panels each, with the classes that they show below; `palette` is (C, 3) uint8."""
-    width = 3.1  # inches of a panel
+    rows: Sequence[Sequence[Panel]], classes: Sequence[str], palette: NDArray[np.uint8]
+) -> Figure:
+    """Draw rows of panels, equally many per row, and below them a legend of the classes shown.
+
+    `palette` is (C, 3) uint8.
+    """
+    width = 3.1  # of a panel, in inches
     shapes = [next(panel.image.shape for panel in row if panel.image is not None) for row in rows]
     heights = [width * height / across + 0.3 for height, across, _ in shapes]
     figure = Figure(figsize=(len(rows[0]) * width + 0.3, sum(heights) + 0.5), layout="constrained")
@@ -74,26 +77,26 @@ def overview_picture(
         draw_panels(axes, row, palette)
     maps = [panel.labels for row in rows for panel in row if panel.labels is not None]
     class_legend(figure, set().union(*(np.unique(labels).tolist() for labels in maps)), classes, palette)
-    save_figure(figure, path)
+    return figure
 
 
 def draw_panels(axes: Sequence[Axes], panels: Sequence[Panel], palette: NDArray[np.uint8]) -> None:
-    """Draw a row of panels, each on axes of its own. A panel with nothing but a title stays empty."""
-    for own, panel in zip(axes, panels, strict=True):
-        own.set(xticks=[], yticks=[])
-        own.set_title(panel.title, fontsize=9)
+    """Draw a row of panels, one on each of `axes`. A panel with only a title stays empty."""
+    for place, panel in zip(axes, panels, strict=True):
+        place.set(xticks=[], yticks=[])
+        place.set_title(plain(panel.title, LONGEST), fontsize=9)
         if panel.image is not None:
-            own.imshow(panel.image)
+            place.imshow(panel.image)
         elif panel.labels is not None:
-            draw_labels(own, panel.labels, palette)
+            draw_labels(place, panel.labels, palette)
         elif panel.revealed is not None:
-            draw_revealed(own, panel.revealed, palette)
+            draw_revealed(place, panel.revealed, palette)
         else:
-            own.set_axis_off()
+            place.set_axis_off()
 
 
 def example_panels(example: Example) -> list[Panel]:
-    """Image, truth, prediction and revealed pixels."""
+    """The panels of an example: image, truth, prediction and revealed pixels."""
     right = "" if example.accuracy is None else f": {100 * example.accuracy:.1f} % right"
     share = 100 * len(example.labels) / example.prediction.size
     return [
@@ -108,21 +111,21 @@ def draw_labels(axes: Axes, labels: NDArray[np.uint8], palette: NDArray[np.uint8
     """Draw a label map, (H, W) uint8, in the colours of `palette`, (C, 3) uint8, with void hatched."""
     colours = np.zeros((256, 4), np.uint8)
     colours[: len(palette), :3] = palette
-    colours[: len(palette), 3] = 255  # all else, void, lets the hatched background through
+    colours[: len(palette), 3] = 255  # void stays transparent and shows the hatched background
     axes.patch.set(**VOID_STYLE)
     axes.imshow(colours[labels], interpolation="nearest")
 
 
 def draw_revealed(axes: Axes, example: Example, palette: NDArray[np.uint8]) -> None:
-    """Draw the revealed pixels as dots in the colours of their classes over the dimmed image."""
+    """Draw the revealed pixels as dots in the colours of their classes on the dimmed image."""
     axes.imshow((example.image * 0.4 + 255 * 0.6).astype(np.uint8))
-    size = float(np.clip(3000 / max(len(example.labels), 1), 7, 24))  # points²: many must not hide the image
+    size = float(np.clip(3000 / max(len(example.labels), 1), 7, 24))  # points²; many dots must be small
     colours = palette[example.labels] / 255
     axes.scatter(example.columns, example.rows, s=size, c=colours, edgecolors="black", linewidths=size / 40)
 
 
-def curves_picture(path: Path, curves: pd.DataFrame, target: float) -> None:
-    """Save accuracy against pixels and the share of runs at `target` (0 to 1), from `curves.parquet`."""
+def curves_picture(curves: pd.DataFrame, target: float) -> Figure:
+    """Draw accuracy against pixels, and the share of runs at `target` (0 to 1), from rows of `curves.parquet`."""
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     accuracy, reached = figure.subplots(1, 2)
     draw_curves(accuracy, curves, target)
@@ -131,16 +134,16 @@ def curves_picture(path: Path, curves: pd.DataFrame, target: float) -> None:
         accuracy.legend(loc="lower right", fontsize=9)
     else:
         figure.legend(*accuracy.get_legend_handles_labels(), loc="outside right upper", fontsize=9, frameon=False)
-    save_figure(figure, path)
+    return figure
 
 
 def draw_curves(axes: Axes, curves: pd.DataFrame, target: float | None = None) -> None:
     """Draw accuracy against revealed pixels, from rows of `curves.parquet`, a line per setting.
 
-    The line is the median over images (each the mean over its seeds), the band, which only a few settings
-    have room for, their 10th to 90th percentile. A run that has ended keeps its last accuracy until the last
-    run of its setting has, so that the line is never one of the hard images only. Privileged settings are
-    dotted. The axis spreads out towards 100 %, where the differences are.
+    The line is the median over images, after the mean over each image's seeds. The band is the 10th to 90th
+    percentile; it is drawn for at most 4 settings. A run that has ended keeps its last accuracy up to the largest
+    number of pixels of its setting; otherwise the line would end with the hard images only. Privileged settings
+    are dotted. The accuracy axis is logit, which spreads out accuracies near 100 %.
     """
     styles = _styles(curves)
     bands = len(styles) <= FEW
@@ -168,9 +171,9 @@ def draw_curves(axes: Axes, curves: pd.DataFrame, target: float | None = None) -
 
 
 def draw_reached(axes: Axes, curves: pd.DataFrame, target: float) -> None:
-    """Draw the share of runs that needed at most so many pixels to `target`, from rows of `curves.parquet`.
+    """Draw the share of runs that have reached `target` against revealed pixels, from rows of `curves.parquet`.
 
-    Runs whose budget ran out first count as not there yet: a line that has them ends below 100 %.
+    Runs that spend their budget without reaching the target keep the line below 100 %.
     """
     found = pixels_to(curves, target)
     for setting, style in _styles(curves).items():
@@ -183,15 +186,15 @@ def draw_reached(axes: Axes, curves: pd.DataFrame, target: float) -> None:
     axes.set_ylim(-0.02, 1.02)
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0, symbol=" %"))
     if found["pixels"].notna().any():
-        axes.set_xlim(left=max(1, found["pixels"].min() / 2))  # before that all lines lie at 0
+        axes.set_xlim(left=max(1, found["pixels"].min() / 2))  # all lines are at 0 further left
 
 
 def held_accuracy(curves: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Read the curves of one setting at the same numbers of revealed pixels.
+    """The accuracies of one setting's runs, all read at the same numbers of revealed pixels.
 
-    Gives those numbers, (P,) int64, rising from the first at which every run has an accuracy (at least 1),
-    and the accuracies, (images, P) float64, each the mean over the image's seeds, images sorted by name. A
-    run keeps its accuracy until its next round, and its last one from there on.
+    Returns these numbers, (P,) int64, rising from the smallest at which every run has an accuracy (at least 1),
+    and the accuracies, (images, P) float64: means over an image's seeds, images sorted by name. A run keeps its
+    accuracy until its next round, and keeps its last accuracy after its end.
     """
     runs = [run for _, run in curves.sort_values([*KEY, "round"]).groupby(KEY)]
     start = max(1, *(run["revealed"].iloc[0] for run in runs))
@@ -205,9 +208,10 @@ def held_accuracy(curves: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.f
 
 
 def setting_styles(privileged: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
-    """Colour and dashes for each setting: its acquisition's own colour where it has one, else those left in turn.
+    """Colour and dashes of each setting; `privileged` says for each setting whether it is privileged.
 
-    `privileged` says of each setting whether it is; those are dotted, and settings of one colour differ in dashes.
+    An acquisition in OWN_COLOUR has its own colour; the others take the remaining colours in turn. Privileged
+    settings are dotted. Other settings with the same colour differ in their dashes.
     """
     others = cycle(colour for colour in COLOURS if colour not in OWN_COLOUR.values())
     used = Counter[str]()
@@ -220,11 +224,11 @@ def setting_styles(privileged: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
 
 
 def _styles(curves: pd.DataFrame) -> dict[str, dict[str, Any]]:
-    """Give every setting its look, those that a person could use first."""
+    """The label and style of each setting, privileged settings last."""
     settings = curves[["privileged", "setting"]].drop_duplicates().sort_values(["privileged", "setting"])
     privileged = dict(zip(settings["setting"], settings["privileged"], strict=True))
     return {
-        name: style | {"label": setting_label(name, privileged[name]), "linewidth": 1.8}
+        name: style | {"label": plain(setting_label(name, privileged[name])), "linewidth": 1.8}
         for name, style in setting_styles(privileged).items()
     }
 
@@ -240,10 +244,10 @@ def _decorate(axes: Axes, ylabel: str, title: str) -> None:
 def draw_forest(
     axes: Axes, rows: pd.DataFrame, names: Sequence[str], colours: Mapping[str, str], scale: float = 1
 ) -> None:
-    """Draw differences from top to bottom, each a mark with its interval, coloured by its verdict.
+    """Draw a forest plot: each row's difference and interval, from top to bottom, coloured by verdict.
 
-    `rows` have the columns value, low, high and verdict, and are multiplied by `scale`. Those that are privileged,
-    if a column says so, stand below a line, with open marks.
+    `rows` have the columns value, low, high and verdict; the numbers are multiplied by `scale`. If there is a
+    column privileged, privileged rows must come last: they are drawn below a line, with open marks.
     """
     privileged = rows["privileged"].to_numpy(bool) if "privileged" in rows else np.zeros(len(rows), bool)
     places = np.arange(len(rows)) + np.where(privileged, 0.4, 0.0)
@@ -256,14 +260,14 @@ def draw_forest(
     axes.axvline(0, color="black", linewidth=1, zorder=1)
     if 0 < (fair := int((~privileged).sum())) < len(rows):
         axes.axhline(fair - 0.3, color="#9a9a9a", linewidth=0.8, linestyle=":")
-    axes.set_yticks(places, names, fontsize=9)
+    axes.set_yticks(places, list(map(plain, names)), fontsize=9)
     axes.set_ylim(max([*places, 0]) + 0.6, -0.6)
     axes.xaxis.set_major_locator(MaxNLocator(6))
     plain_axes(axes)
 
 
 def forest_legend(figure: Figure, rows: pd.DataFrame, colours: Mapping[str, str]) -> None:
-    """Name the verdicts that are among the rows of a forest plot."""
+    """Add a legend of the verdicts that occur in `rows` of a forest plot."""
     style: dict[str, Any] = {"marker": "o", "markersize": 7, "linewidth": 2}
     found = [verdict for verdict in colours if (rows["verdict"] == verdict).any()]
     marks = [Line2D([], [], color=colours[verdict], label=verdict, **style) for verdict in found]
@@ -273,26 +277,37 @@ def forest_legend(figure: Figure, rows: pd.DataFrame, colours: Mapping[str, str]
         figure.legend(handles=marks, loc="outside lower right", ncols=len(marks), fontsize=9, frameon=False)
 
 
+def plain(text: str, longest: int | None = None) -> str:
+    """Text that matplotlib draws as it is; otherwise a `$` in a name would begin mathematics.
+
+    Of a text with more than `longest` characters, the beginning and the end are kept.
+    """
+    if longest is not None and len(text) > longest:
+        text = f"{text[: longest // 2]}…{text[-(longest // 2) :]}"
+    return text.replace("$", r"\$")
+
+
 def plain_axes(axes: Axes) -> None:
-    """A pale grid behind what is drawn, and no frame above or to the right."""
+    """Draw a pale grid in the background, and no frame at the top and on the right."""
     axes.grid(color="#e4e4e4", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def class_legend(figure: Figure, shown: set[int], classes: Sequence[str], palette: NDArray[np.uint8]) -> None:
-    """Name the classes that are `shown`, and void if it is, below the panels of a figure."""
+    """Add a legend of the class ids `shown`, with void if it is among them, below the panels of a figure."""
     handles = [
-        Patch(facecolor=palette[label] / 255, edgecolor="#808080", label=classes[label])
+        Patch(facecolor=palette[label] / 255, edgecolor="#808080", label=plain(classes[label], LONGEST))
         for label in sorted(shown - {IGNORE})
     ]
     if IGNORE in shown:
         handles.append(Patch(**VOID_STYLE, label="void"))
-    columns = math.ceil(len(handles) / math.ceil(len(handles) / 9))  # lines of like length
+    columns = math.ceil(len(handles) / math.ceil(len(handles) / 9))  # rows of similar length
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
-def save_figure(figure: Figure, path: Path) -> None:
-    """Save a figure as PNG, whole or not at all, the same bytes each time."""
-    with atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=90, metadata={"Software": None})
+def figure_png(figure: Figure) -> bytes:
+    """A figure as PNG; the same figure gives the same bytes."""
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
+    return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""`study.toml`: what was asked of a study, and what produced it."""
+"""`study.toml`: the settings of a study, and the versions and machines that produced it."""
 
 import platform
 import subprocess
@@ -13,37 +13,46 @@ from typing import Any
 import tomli_w
 
 from lowpix.errors import InputError
-from lowpix.storage import atomic
+from lowpix.study.seal import Seal
 
-UNSET = "unset"  # how an option that is None is shown; TOML has no null, so that it is not written
+UNSET = "unset"  # shown for an option that is None; TOML has no null, so None is not written
 
 
 def read_settings(path: Path) -> dict[str, Any]:
-    """Read the settings of a `study.toml`; an option that was None is not among them.
+    """Read the settings of a `study.toml`; options that are None are missing.
 
-    Raises InputError if the file cannot be read as one.
+    Raises InputError if the file cannot be read as a `study.toml`.
     """
     settings: dict[str, Any] = _read(path)["settings"]
     return settings
 
 
 def read_kind(path: Path) -> str:
-    """Read what kind of study a `study.toml` is of. Raises InputError if the file cannot be read as one."""
+    """Read the kind of study in a `study.toml`. Raises InputError if the file cannot be read as one."""
     document = _read(path)
     if "kind" in document:
         return str(document["kind"])
-    # written before kinds were: each of these options belongs to one kind alone
+    # older versions wrote no kind; each of these options belongs to one kind only
     marks = {"plateau_cap": "order", "epochs": "dataset"}
     return next((kind for option, kind in marks.items() if option in document["settings"]), "image")
 
 
-def write_settings(path: Path, kind: str, settings: Mapping[str, Any], extendable: Collection[str]) -> None:
-    """Write the kind of a study and its `settings` to `path`, or, where a study is there already, extend it.
+def write_settings(
+    path: Path,
+    kind: str,
+    settings: Mapping[str, Any],
+    extendable: Collection[str],
+    earlier: Collection[str] = (),
+) -> None:
+    """Write the kind and the `settings` of a study to `path`. If the file exists, extend its settings.
 
-    Options named in `extendable` may differ from what the file says and then cover both: lists are united,
-    numbers take the larger, None (all of them) stays None, anything else takes the new value. Paths are
-    written as given. Raises InputError if it is of another kind, or if any other option differs, naming it with
+    Options named in `extendable` may differ from the file. Then lists are merged, the larger number is kept, None
+    (which means all) is kept, and any other value is replaced by the new one. Paths are written as given. Raises
+    InputError if the existing study is of another kind, or if any other option differs; the message names it with
     both values.
+
+    If an older version wrote the study without a seal, one is begun with the file and those files named in
+    `earlier` that exist.
     """
     new = _as_toml(settings)
     if not path.exists():
@@ -58,13 +67,33 @@ def write_settings(path: Path, kind: str, settings: Mapping[str, Any], extendabl
             f"{path}: {changed}; only {', '.join(sorted(extendable))} may change (--fresh starts anew)"
         )
     merged = {key: _cover(old.get(key), new.get(key)) for key in {**old, **new}}
+    Seal(path.parent).adopt([path.name, *earlier])
     _write(path, {**document, "kind": kind, "settings": _as_toml(merged)})
 
 
-def keep_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
-    """Write `values` to a section of its own in a `study.toml`, once: from then on they have to stay the same.
+def begin_fresh(path: Path, data: str) -> None:
+    """Record that a fresh start with this digest of the data has begun; `end_fresh` removes the record."""
+    _write(path, {"fresh": data, **_read(path)})
 
-    Raises InputError if they differ from those that are there, naming each difference with both values.
+
+def fresh_begun(path: Path, kind: str, settings: Mapping[str, Any], data: str) -> bool:
+    """Whether a fresh start with these settings and this digest of the data has begun and not ended."""
+    document = _read(path)
+    same = document["settings"] == _as_toml(settings) and read_kind(path) == kind
+    return same and document.get("fresh") == data
+
+
+def end_fresh(path: Path) -> None:
+    """Record that the study has ended."""
+    document = _read(path)
+    if document.pop("fresh", None) is not None:
+        _write(path, document)
+
+
+def keep_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
+    """Write `values` to a section of a `study.toml`; if the section exists, the values must be the same.
+
+    Raises InputError if they differ; the message names each difference with both values.
     """
     document, new = _read(path), _as_toml(values)
     if section not in document:
@@ -74,10 +103,10 @@ def keep_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
 
 
 def record_work(path: Path, seconds: float, device: str) -> None:
-    """Add wall time to the entry under `[[produced]]` that this version has in a `study.toml`.
+    """Add wall time to the entry under `[[produced]]` for these versions, commit and device in a `study.toml`.
 
-    There is an entry for each different set of versions, commit and device, so that a study which went on
-    after an update says so.
+    Each set of versions, commit and device has its own entry. So the file shows if a study went on after an
+    update.
     """
     document, producer = _read(path), _producer(device)
     for entry in document["produced"]:
@@ -91,7 +120,7 @@ def record_work(path: Path, seconds: float, device: str) -> None:
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], but: Collection[str] = ()) -> str:
-    """Tell what differs, both values each; empty if nothing does."""
+    """The differences, each with both values, as text; empty if there are none."""
     return "; ".join(
         f"{key} was {old.get(key, UNSET)!r}, now {new.get(key, UNSET)!r}"
         for key in {**old, **new}
@@ -100,7 +129,7 @@ def _differences(old: Mapping[str, Any], new: Mapping[str, Any], but: Collection
 
 
 def _cover(old: Any, new: Any) -> Any:
-    """Give the value of an extendable option that covers the old and the new one."""
+    """The value of an extendable option that covers the old and the new value."""
     if old is None or new is None:
         return None
     if isinstance(old, list) and isinstance(new, list):
@@ -111,29 +140,30 @@ def _cover(old: Any, new: Any) -> Any:
 
 
 def _as_toml(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the settings as they will be read back, so that they compare like with like."""
+    """The settings as they will be read back from TOML, for comparison with settings that were read."""
     given = {key: str(value) if isinstance(value, Path) else value for key, value in settings.items()}
     return tomllib.loads(tomli_w.dumps({key: value for key, value in given.items() if value is not None}))
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        document = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as fault:
+        document = tomllib.loads(Seal(path.parent).read(path.name).decode())
+    except (OSError, ValueError, RecursionError) as fault:
+        if isinstance(fault, InputError):
+            raise
         raise InputError(f"{path}: cannot be read ({fault})") from None
     if not isinstance(document.get("settings"), dict) or not isinstance(document.get("produced"), list):
-        raise InputError(f"{path}: is no record of a study: it needs [settings] and [[produced]]")
+        raise InputError(f"{path}: is no record of a study: it must have [settings] and [[produced]]")
     return document
 
 
 def _write(path: Path, document: Mapping[str, Any]) -> None:
-    with atomic(path) as temporary:
-        temporary.write_text(tomli_w.dumps(document), encoding="utf-8")
+    Seal(path.parent).write({path.name: tomli_w.dumps(document).encode()})
 
 
 @cache
 def _producer(device: str) -> dict[str, Any]:
-    """Say what is at work here; once a process, for what was loaded stays loaded."""
+    """Versions, commit and machine of this process. Cached, because code that is loaded does not change."""
     versions = {name: _version(name) for name in ("lowpix", "torch", "numpy")}
     return {**versions, "python": platform.python_version(), **_checkout(), **_machine(device)}
 
@@ -146,14 +176,14 @@ def _version(package: str) -> str:
 
 
 def _checkout() -> dict[str, Any]:
-    """Name the commit that holds this very file, and whether the package differs from it."""
+    """The commit of the checkout that holds this file, and whether the package is modified."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(Path(__file__).parents[1]), *arguments]
         return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", str(Path(__file__)))  # a package installed within some other checkout
+        git("ls-files", "--error-unmatch", str(Path(__file__)))  # fails if installed within another checkout
         return {"commit": git("rev-parse", "HEAD"), "modified": bool(git("status", "--porcelain", "--", "."))}
     except (OSError, subprocess.CalledProcessError):
         return {}
@@ -162,7 +192,7 @@ def _checkout() -> dict[str, Any]:
 def _machine(device: str) -> dict[str, str]:
     machine = {"device": device, "processor": _processor()}
     if device.startswith("cuda"):
-        import torch  # only here: reading a study needs no torch
+        import torch  # imported here, because reading a study does not need it
 
         machine["gpu"] = torch.cuda.get_device_name(device)
     return machine

@@ -1,6 +1,6 @@
-"""The one reader of image studies, for all that learn from them: what was revealed, and the pseudo-labels."""
+"""Read image studies: revealed pixels and pseudo-labels. All studies that learn from image studies use this."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,49 +17,56 @@ from lowpix.reveal.log import UNSURE, Log
 from lowpix.reveal.oracle import could_tell
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import IMAGES, Tables, confidence_name, label_map_name
-from lowpix.study.label_maps import read_label_map
 from lowpix.study.settings import read_kind, read_settings
 from lowpix.study.tables import KEY
 
 
 @dataclass(frozen=True)
 class ImageLabels:
-    """What one setting and seed of an image study knew when so many pixels were asked, all images of it."""
+    """The labels of one setting and seed of an image study at one budget, for all images."""
 
     folder: Path
     setting: str
     seed: int
     kept_at: int | None
-    """The number of pixels; None for the last round."""
+    """The budget, in pixels asked of an image; None for the last round."""
     logs: Mapping[str, Log]
-    """By image: the revealed pixels."""
+    """The revealed pixels, by image."""
     asked: Mapping[str, int]
-    """Clicks by image, those that gave no class included."""
+    """Pixels asked, by image, including those without a class as answer."""
     privileged: bool
-    """Whether the choice of the pixels, or their number, used the truth."""
+    """Whether the true label map was used to choose the pixels or their number."""
 
     def file(self, image: str) -> Path:
-        """Where the pseudo-labels are."""
+        """The file of the pseudo-labels."""
         return self.folder / label_map_name(self.setting, self.seed, image, self.kept_at)
 
+    def map(self, image: str) -> NDArray[np.uint8]:
+        """The labels in the file, (H, W). Raises InputError if it cannot be read or has changed."""
+        return self._read(image, label_map_name)
+
     def labels(self, image: str) -> NDArray[np.uint8]:
-        """The pseudo-labels (H, W), revealed pixels as they were told."""
-        return self.logs[image].overwrite(read_label_map(self.file(image)))
+        """The pseudo-labels (H, W); revealed pixels have the oracle's answer."""
+        return self.logs[image].overwrite(self.map(image))
 
     def confidence(self, image: str) -> NDArray[np.float32]:
-        """The confidence (H, W) of the pseudo-labels, 0 to 1; 1 where the label was told."""
-        grey = read_label_map(self.folder / confidence_name(self.setting, self.seed, image, self.kept_at))
+        """The confidence (H, W) of the pseudo-labels, 0 to 1; 1 for revealed pixels."""
+        grey = self._read(image, confidence_name)
         confidence: NDArray[np.float32] = grey.astype(np.float32) / np.float32(255)
         confidence[tuple(self.logs[image].pixels.T)] = 1
         return confidence
 
+    def _read(self, image: str, name_of: Callable[..., str]) -> NDArray[np.uint8]:
+        name = name_of(self.setting, self.seed, image, self.kept_at)
+        return Study(self.folder, IMAGES).read_label_map((self.setting, self.seed, image), name)
+
 
 Found = dict[tuple[str, int, int], ImageLabels]
-"""Labels by acquisition, budget and the image study's seed."""
+"""Labels by acquisition, budget and seed of the image study."""
 
 
 class Source:
-    """An image study that others learn from.
+    """An image study that another study learns from.
 
     Raises:
         InputError: `folder` holds no image study.
@@ -74,26 +81,26 @@ class Source:
 
     @cached_property
     def tables(self) -> Tables:
-        """Its tables, read once: a study under way is read file by file."""
+        """The tables. They are read only once, because this may read the file of each run."""
         return Study(self.folder, IMAGES).tables()
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """Those of its settings that never change."""
+        """The settings that cannot change when the study is extended."""
         return {key: value for key, value in self.settings.items() if key not in IMAGES.extendable}
 
     @property
     def budgets(self) -> tuple[int, ...]:
-        """Pixels asked of an image at which pseudo-labels are kept, ascending; the last is the most."""
+        """Numbers of pixels asked at which pseudo-labels are kept, ascending; the last is --max-pixels."""
         return tuple(sorted({*self.settings.get("keep_at", ()), int(self.settings["max_pixels"])}))
 
     @property
     def stopped_at_target(self) -> bool:
-        """Whether an image ended when it reached the target, as only the truth can tell."""
+        """Whether each image stopped at the target, which needs the true label map."""
         return bool(self.settings["stop"] == "target")
 
     def open(self, data_root: Path | None) -> Dataset:
-        """Its data set. Raises InputError where that cannot be opened or lacks its images."""
+        """Open the study's data set. Raises InputError if it cannot be opened or lacks images of the study."""
         try:
             dataset = reopen(self.settings, data_root)
         except InputError as fault:
@@ -107,7 +114,7 @@ class Source:
         return dataset
 
     def require_same_data(self, dataset: Dataset) -> None:
-        """Raise InputError where the study is of other images or labels than `dataset`."""
+        """Raise InputError if the study used other images or labels than those of `dataset`."""
         if found := difference(self.settings, dataset.settings):
             name, there, here = found
             raise InputError(
@@ -127,7 +134,7 @@ class Source:
     def require_told(
         self, truth: NDArray[np.uint8] | None, image: str, pixels: NDArray[np.int64], labels: NDArray[np.uint8]
     ) -> None:
-        """Raise InputError where the study's oracle could not have told these labels of pixels of an image."""
+        """Raise InputError if the study's oracle cannot have given these labels with this true label map."""
         errs = bool(self.settings.get("oracle_noise"))
         if truth is None or not could_tell(truth, pixels, labels, errs):
             raise InputError(
@@ -135,11 +142,14 @@ class Source:
             )
 
     def setting(self, acquisition: str) -> str:
-        """Name of the setting with this acquisition."""
+        """The name of the setting with this acquisition."""
         return f"{self.settings['network']}-{find_acquisition(acquisition).name}"
 
     def seed(self, repeat: int, repeats: int) -> int:
-        """Seed of the runs that a repeat of another study takes: each in turn, of `repeats` or more."""
+        """The seed of the runs that a repeat of another study uses; repeats take the seeds in turn.
+
+        The image study has, or will have, at least `repeats` repeats.
+        """
         return int(self.settings["seed"]) + repeat % max(repeats, int(self.settings["repeats"]))
 
     def missing(
@@ -150,7 +160,7 @@ class Source:
         names: Sequence[str],
         confidence: bool = False,
     ) -> list[Path]:
-        """Pseudo-labels, or their confidence, that are not there."""
+        """The files of pseudo-labels, or with `confidence` of confidence maps, that do not exist."""
         name_of = confidence_name if confidence else label_map_name
         files = [
             self.folder / name_of(self.setting(acquisition), seed, name, self._kept_at(budget))
@@ -164,7 +174,7 @@ class Source:
     def labels(
         self, acquisitions: Sequence[str], seeds: Collection[int], budgets: Sequence[int], names: Sequence[str]
     ) -> Found:
-        """Read what was revealed, and where pseudo-labels are. Raises InputError where an image has no run."""
+        """Labels of these images by acquisition, budget and seed. Raises InputError if an image has no run."""
         found: Found = {}
         for acquisition in acquisitions:
             setting = self.setting(acquisition)
@@ -184,10 +194,10 @@ class Source:
         return found
 
     def logs(self, setting: str) -> dict[tuple[str, int], Log]:
-        """What every run of a setting revealed, by image and seed, with a fit after each round that could train.
+        """The log of each run of a setting, by image and seed, with a fit after each round with revealed pixels.
 
-        Answers that carry no class are not in them, since the tables leave those out. Raises InputError where
-        tables contradict each other.
+        Answers without a class are missing, because the tables do not hold them. Raises InputError if tables
+        contradict each other.
         """
         curves, revealed, _ = self.tables
         curves, revealed = curves[curves["setting"] == setting], revealed[revealed["setting"] == setting]
@@ -195,14 +205,14 @@ class Source:
         logs: dict[tuple[str, int], Log] = {}
         rounds_by_run = dict(iter(curves.sort_values([*KEY, "round"]).groupby(["image", "seed"])))
         for run, rounds in rounds_by_run.items():
-            log = Log(UNSURE)  # classes are those below UNSURE, however many there are
+            log = Log(UNSURE)  # all labels below UNSURE are classes
             told = told_by_run.get(run)
             if told is not None:
                 log.tell(told[["row", "column"]].to_numpy(np.int64), told["label"].to_numpy(np.uint8))
             log.fits = [int(count) for count in rounds["revealed"] if count]
             if log.asked != int(rounds["revealed"].iloc[-1]):
                 raise InputError(
-                    f"{self.folder}: revealed.parquet: pixels of {run[0]}, seed {run[1]}, are not those of "
+                    f"{self.folder}: revealed.parquet: the pixels of {run[0]}, seed {run[1]}, do not fit "
                     "curves.parquet"
                 )
             logs[str(run[0]), int(str(run[1]))] = log
@@ -212,7 +222,7 @@ class Source:
         return None if budget == self.budgets[-1] else budget
 
     def _counts(self, setting: str, seed: int, kept_at: int | None) -> dict[str, tuple[int, int]]:
-        """Pixels asked and revealed by image, at the last round that had asked no more than `kept_at`."""
+        """Pixels asked and revealed, by image, at the last round with at most `kept_at` pixels asked."""
         curves = self.tables.curves
         rounds = curves[(curves["setting"] == setting) & (curves["seed"] == seed)]
         if kept_at is not None:
@@ -222,14 +232,14 @@ class Source:
 
 
 def require_maps(found: Found, dataset: Dataset, names: Sequence[str]) -> None:
-    """Raise InputError for a label map that cannot be read, or is none of its image."""
+    """Raise InputError for a label map that cannot be read, or does not fit its image or the classes."""
     for name in names:
         shape, classes = dataset.image(name).shape[:2], len(dataset.classes)
         for labels in found.values():
             file = labels.file(name)
-            ids = read_label_map(file)
+            ids = labels.map(name)
             if ids.shape != shape:
-                raise InputError(f"{file}: {_by(ids.shape)} pixels: must be {_by(shape)}, as the image")
+                raise InputError(f"{file}: {_by(ids.shape)} pixels: must be {_by(shape)}, like the image")
             if (most := ids[ids != IGNORE].max(initial=0)) >= classes:
                 raise InputError(f"{file}: holds id {most}: must be below {classes}, the number of classes")
 

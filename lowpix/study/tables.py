@@ -1,8 +1,8 @@
-"""The tables of a study: their columns, and how each follows from the rounds of its runs.
+"""The tables of an image study: their columns, and how they are computed from the rounds of runs.
 
-A run is one image × setting × seed. Its rounds are rows of RUNS: what `curves.parquet` shows of a round, the
-pixels that were told in it, and what the other two tables need. All functions here take the rounds of any
-number of runs in one frame.
+A run is one image × setting × seed. Its rounds are rows of RUNS: the columns of `curves.parquet`, the pixels asked
+in the round, and columns for the other two tables. All functions here take the rounds of any number of runs in one
+frame.
 """
 
 import numpy as np
@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from lowpix.reveal.log import UNSURE
 
-KEY = ["setting", "image", "seed"]  # what names a run
+KEY = ["setting", "image", "seed"]  # identifies a run
 
 CURVES = pa.schema(
     [
@@ -28,10 +28,7 @@ CURVES = pa.schema(
         ("seed", pa.int64()),
         ("round", pa.int32()),
         ("asked", pa.int32()),  # pixels asked so far, whatever the answer
-        (
-            "revealed",
-            pa.int32(),
-        ),  # answers so far that carry a class: what the round's network has learned from
+        ("revealed", pa.int32()),  # answers with a class so far: the labelled pixels of this round's fit
         ("fraction", pa.float64()),  # revealed, as a share of H×W
         ("accuracy", pa.float64()),  # of the pseudo-label map over the non-void pixels
         ("accuracy_unrevealed", pa.float64()),
@@ -43,11 +40,11 @@ RUNS = pa.schema(
     [
         *CURVES,
         ("target", pa.float64()),
-        ("classes", pa.int32()),  # how many the image holds
+        ("classes", pa.int32()),  # number of classes in the image
         ("pixels", pa.int64()),  # H×W
-        ("rows", pa.list_(pa.int32())),  # the pixels asked since the round before, in order …
+        ("rows", pa.list_(pa.int32())),  # rows and columns of the pixels asked in this round, in order
         ("columns", pa.list_(pa.int32())),
-        ("labels", pa.list_(pa.uint8())),  # … and their answers, VOID and UNSURE included
+        ("labels", pa.list_(pa.uint8())),  # their answers, including VOID and UNSURE
     ]
 )
 REVEALED = pa.schema(
@@ -75,14 +72,14 @@ SUMMARY = {
     "void": "str",
     "seed": "int64",
     "target": "float64",
-    "pixels_to_target": "Int64",  # empty where the budget ran out first
+    "pixels_to_target": "Int64",  # empty if the run did not reach the target
     "fraction_to_target": "float64",  # likewise
     "censored": "bool",
-    "revealed": "int64",  # this and what follows: at the last round
+    "revealed": "int64",  # this column and all below: at the last round
     "fraction": "float64",
     "accuracy": "float64",
     "miou": "float64",
-    "classes": "Int64",  # that the image holds; empty where it has no label map
+    "classes": "Int64",  # number of classes in the image; empty without a label map
     "seconds": "float64",
 }
 CURVE_COLUMNS = tuple(CURVES.names)
@@ -91,11 +88,11 @@ SUMMARY_COLUMNS = tuple(SUMMARY)
 
 
 def pixels_to(curves: pd.DataFrame, target: float | pd.Series) -> pd.DataFrame:
-    """Tell how many revealed pixels every run needed to an accuracy of `target` (0 to 1, or one per row).
+    """The revealed pixels that each run needed for an accuracy of `target` (0 to 1, or one value per row).
 
-    Takes rows of `curves.parquet`; gives one row per run, in sorted order, with KEY, `pixels` (nullable
-    Int64), `fraction` (of H×W) at the first round that is at least as accurate as the target, both empty
-    where no round is, and `censored` to say so.
+    `curves` are rows of `curves.parquet`. Returns one row per run, sorted, with KEY, `pixels` (nullable Int64),
+    `fraction` (of H×W) and `censored`. Pixels and fraction are those at the first round that reaches the target.
+    If no round reaches it, they are empty and `censored` is true.
     """
     in_order = curves.assign(reached=curves["accuracy"] >= target).sort_values([*KEY, "round"])
     first = in_order[in_order["reached"]].groupby(KEY)[["revealed", "fraction"]].first()
@@ -105,7 +102,7 @@ def pixels_to(curves: pd.DataFrame, target: float | pd.Series) -> pd.DataFrame:
 
 
 def summarise(rounds: pd.DataFrame) -> pd.DataFrame:
-    """Make the rows of `summary.csv`, one per run in sorted order, from rounds with the columns of RUNS."""
+    """The rows of `summary.csv`, one per run, sorted, from rounds with the columns of RUNS."""
     last = rounds.sort_values([*KEY, "round"]).groupby(KEY, sort=True).tail(1).reset_index(drop=True)
     reached = pixels_to(rounds, rounds["target"])
     summary = last.assign(
@@ -117,9 +114,9 @@ def summarise(rounds: pd.DataFrame) -> pd.DataFrame:
 
 
 def revealed_pixels(rounds: pd.DataFrame) -> pd.DataFrame:
-    """Make the rows of `revealed.parquet`, one per revealed pixel in order, from rounds as in RUNS.
+    """The rows of `revealed.parquet`, one per revealed pixel in order, from rounds with the columns of RUNS.
 
-    Answers that carry no class, VOID and UNSURE, are left out.
+    Answers without a class, VOID and UNSURE, are left out.
     """
     told = rounds.sort_values([*KEY, "round"], ignore_index=True)
     each = told[[*KEY, "round"]].loc[told.index.repeat(told["labels"].map(len))].reset_index(drop=True)

@@ -1,4 +1,4 @@
-"""How numbers and tables are written for a person."""
+"""Numbers and tables as text for people."""
 
 import math
 from typing import NamedTuple
@@ -7,24 +7,24 @@ import pandas as pd
 
 
 class Bound(NamedTuple):
-    """A number, or, where budgets ran out before it was known, one that it is larger than (`censored`)."""
+    """A number, or, if `censored`, a lower bound for a number that is unknown because budgets ran out."""
 
     value: float
     censored: bool
 
     def text(self, scale: float = 1, digits: int = 0) -> str:
-        """Write it as `137` or `>1000`, and nothing if it is nan."""
+        """The number as `137`, or the bound as `>1000`; empty if it is nan."""
         number = "" if math.isnan(self.value) else f"{self.value * scale:.{digits}f}"
         return f">{number}" if self.censored else number
 
 
 def setting_label(setting: str, privileged: bool) -> str:
-    """Name a setting for readers: one whose choice of pixels used the truth always says so."""
+    """The name of a setting for readers, with "(privileged)" if its choice of pixels used the true label map."""
     return f"{setting} (privileged)" if privileged else setting
 
 
 def as_text(table: pd.DataFrame) -> str:
-    """Lay out the table of `overview` in aligned columns: names to the left, numbers to the right."""
+    """A table of texts in aligned columns: names of data sets and settings to the left, the rest to the right."""
     columns = []
     for name in table.columns:
         cells = [str(name), *table[name]]
@@ -35,7 +35,7 @@ def as_text(table: pd.DataFrame) -> str:
 
 
 def clock(seconds: float) -> str:
-    """A duration as a person would say it."""
+    """A duration in seconds, minutes or hours."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,18 +1,16 @@
-"""The one pool of all studies: units of work go in, saved runs come out, and a bar says how long is left.
+"""The worker pool of all studies: units of work go in, saved runs come out, and a bar shows the time left.
 
-A *task* turns a unit (an image with its settings, say) into results, one by one; `save` writes a result into the
-study's folder and gives back what is worth telling of it. Workers share the disk, so each saves its own results as
-they come: a kill costs no more than what was under way.
+A *task* turns a unit of work (for example an image with all settings) into results, one by one. `save` writes a
+result to the study's folder and returns what the caller needs of it. Each worker saves its own results at once, so
+a kill loses only unfinished results.
 """
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from contextlib import contextmanager
-from functools import cache
 from itertools import islice
 from threading import Event, Thread
-from time import sleep
 from typing import Any, TypeVar
 
 import torch
@@ -22,12 +20,13 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from lowpix.errors import WorkError
+from lowpix.study.parent import end_with
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
 Saved = TypeVar("Saved")
 
-SECONDS = 2  # between two looks at how far the workers are
+SECONDS = 2  # between two updates of the bar from `done`
 THREADS = [f"{library}_NUM_THREADS" for library in ("OMP", "MKL", "OPENBLAS", "BLIS", "VECLIB_MAXIMUM", "NUMEXPR")]
 
 
@@ -42,22 +41,22 @@ def work(
     done: Callable[[], float] | None = None,
     tell: Callable[[Saved], str] | None = None,
 ) -> Iterator[Saved]:
-    """Do all units and yield what `save` gave for each result, in the order in which they end.
+    """Do all units of work, and yield what `save` returned for each result, in the order in which they finish.
 
     Args:
-        task: from a unit to its results. With several processes it is sent to them, as is `save`.
-        units: in the order in which they are begun.
+        task: makes the results of a unit. It and `save` are pickled if there are several processes.
+        units: the units of work, in the order in which they are started.
         save: writes a result.
-        jobs: processes of one thread each; 1 works in this one. No number of them changes a result.
+        jobs: number of processes, each with one thread; 1 works in this process. It does not change the results.
         total: length of the bar.
-        unit: what the bar counts: results, unless `done` says otherwise.
-        done: how much of `total` is done, looked at every two seconds, for results that take long.
-        tell: a few words about what has been saved so far, shown beside the bar.
+        unit: the name of what the bar counts: results, or what `done` counts.
+        done: the part of `total` that is done, read every two seconds; for results that take long.
+        tell: text about what has been saved, shown next to the bar.
     """
     engine = _here if jobs == 1 else _processes
     bar: tqdm[Any]
     with tqdm(total=total, unit=unit, smoothing=0) as bar, _watched(bar, done):
-        for saved in engine(task, units, save, jobs):
+        for saved in engine(task, units, save, max(1, min(jobs, len(units)))):  # a pool starts all its workers
             if tell:
                 bar.set_postfix_str(tell(saved), refresh=False)
             bar.update(0 if done else 1)
@@ -66,7 +65,7 @@ def work(
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """One thread for torch, BLAS and OpenMP: more change the last bits, and fight over cores."""
+    """Use one thread for torch, BLAS and OpenMP. More threads change the last bits and compete for cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -88,10 +87,10 @@ def _here(
 def _processes(
     task: Callable[[Unit], Iterable[Result]], units: Iterable[Unit], save: Callable[[Result], Saved], jobs: int
 ) -> Iterator[Saved]:
-    """Processes, never threads: pretrained networks draw their weights from torch's global generator.
+    """Work in processes, not threads, because pretrained networks draw weights from torch's global generator.
 
-    A worker that dies takes all workers down, so nobody knows which unit killed it: the units that were under way
-    are tried once more, each alone.
+    If a worker dies, the pool ends all workers, and it is unknown which unit killed it. So all units that were
+    being worked on are tried once more, one at a time.
     """
     left, lost = iter(units), []
     pool = _pool(jobs)
@@ -127,12 +126,14 @@ def _processes(
     if lost:
         others = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise WorkError(
-            f"{lost[0]}{others}: killed its worker process twice, as when memory runs out; all else is done"
+            f"{lost[0]}{others}: its worker process died twice, perhaps because memory ran out; the rest is done"
         )
 
 
 def _pool(jobs: int) -> ProcessPoolExecutor:
-    return ProcessPoolExecutor(jobs, env=dict.fromkeys(THREADS, "1"))
+    return ProcessPoolExecutor(
+        jobs, env=dict.fromkeys(THREADS, "1"), initializer=end_with, initargs=(os.getpid(),)
+    )
 
 
 def _submit(
@@ -141,7 +142,7 @@ def _submit(
     unit: Unit,
     save: Callable[[Result], Saved],
 ) -> "Future[list[Saved]]":
-    """The future of a unit; if a worker has died just now, one that says so."""
+    """The future of a unit. If a worker has just died, the future raises TerminatedWorkerError."""
     try:
         future: Future[list[Saved]] = pool.submit(_unit, task, unit, save)
     except TerminatedWorkerError as fault:
@@ -152,38 +153,24 @@ def _submit(
 
 def _unit(task: Callable[[Unit], Iterable[Result]], unit: Unit, save: Callable[[Result], Saved]) -> list[Saved]:
     """Do a unit in a worker process."""
-    _end_with_parent()
     return list(_here(task, [unit], save, 1))
-
-
-@cache
-def _end_with_parent() -> None:
-    """End this process, at once, when the one that started it has ended: nobody waits for its results."""
-    parent = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            sleep(1)
-        os._exit(1)
-
-    Thread(target=watch, daemon=True).start()
 
 
 @contextmanager
 def _watched(bar: "tqdm[Any]", done: Callable[[], float] | None) -> Iterator[None]:
-    """Keep the bar at what `done` says."""
+    """Update the bar from `done`."""
     if done is None:
         yield
         return
     bar.update(done())
-    bar.initial = bar.n  # what an earlier process did says nothing about the speed of this one
+    bar.initial = bar.n  # tqdm's speed must not count what earlier processes did
     ended = Event()
 
-    def look() -> None:
+    def watch() -> None:
         while not ended.wait(SECONDS):
             bar.update(done() - bar.n)
 
-    watcher = Thread(target=look, daemon=True)
+    watcher = Thread(target=watch, daemon=True)
     watcher.start()
     try:
         yield
