@@ -152,7 +152,7 @@ def _palette(declared: Declared, label_files: dict[str, Path]) -> NDArray[np.uin
     classes = len(declared.classes)
     if declared.colours:
         return np.array(declared.colours, np.uint8)
-    for path in list(label_files.values())[:1]:
+    for path in [path for path in label_files.values() if path.is_file()][:1]:  # opening a pipe would wait
         try:
             with Image.open(path) as image:  # reads only the header
                 stored = image.getpalette("RGB") if image.mode == "P" else None
