@@ -38,12 +38,12 @@ def pixel_features(
     """
     height, width = image.shape[:2]
     features = torch.empty(height, width, FEATURES, dtype=dtype)
-    bounds = np.linspace(0, height, -(-height * width // block) + 1).astype(int) if height > 1 else [0, 1]
+    bounds = list(_blocks(height, width, block))
     lab = np.empty((3, height, width), np.float32)
-    for start, stop in pairwise(bounds):
+    for start, stop in bounds:
         lab[:, start:stop] = np.moveaxis(rgb2lab(image[start:stop]), -1, 0)
     colours = _standardised(lab)
-    for start, stop in pairwise(bounds):
+    for start, stop in bounds:
         for index, plane in enumerate(_planes(colours, start, stop)):
             features[start:stop, :, index] = torch.from_numpy(plane)
     return features.view(-1, FEATURES)
@@ -66,10 +66,36 @@ def _planes(colours: NDArray[np.float32], start: int, stop: int) -> Iterator[NDA
     yield from _fourier(place)
     summaries = np.concatenate([block, place])
     for scale in SEGMENT_SCALES:
-        # the scales are usually chosen for RGB in 0 to 1; dividing by 5 gives about that spread of colours
-        graph = np.moveaxis(block, 0, -1) / 5
-        segments = felzenszwalb(graph, scale=scale, sigma=0.8, min_size=max(20, scale // 4))
-        yield from _segment_means(segments, summaries)
+        yield from _segment_means(_segments(block, scale), summaries)
+
+
+def graph_segments(lab: NDArray[np.float32], block: int = BLOCK) -> NDArray[np.int64]:
+    """The finest graph-based segments of the features, from Lab colours `(H, W, 3)`: `(H, W)` ids from 0.
+
+    Segments of images with more than `block` pixels end at block borders, like those of the features.
+    """
+    colours = _standardised(np.moveaxis(lab, -1, 0))
+    segments = np.empty(lab.shape[:2], np.int64)
+    count = 0
+    height, width = lab.shape[:2]
+    for start, stop in _blocks(height, width, block):
+        segments[start:stop] = _segments(colours[:, start:stop], SEGMENT_SCALES[0]) + count
+        count = int(segments[start:stop].max()) + 1
+    return segments
+
+
+def _blocks(height: int, width: int, block: int) -> Iterator[tuple[int, int]]:
+    """The first row and the end of each block of rows with at most about `block` pixels."""
+    bounds = np.linspace(0, height, -(-height * width // block) + 1).astype(int) if height > 1 else [0, 1]
+    return pairwise(int(bound) for bound in bounds)
+
+
+def _segments(colours: NDArray[np.float32], scale: int) -> NDArray[np.int64]:
+    """Segments `(H, W)` of standardised colours `(3, H, W)` (Felzenszwalb and Huttenlocher, IJCV 2004)."""
+    # the scales are usually chosen for RGB in 0 to 1; dividing by 5 gives about that spread of colours
+    graph = np.moveaxis(colours, 0, -1) / 5
+    segments: NDArray[np.int64] = felzenszwalb(graph, scale=scale, sigma=0.8, min_size=max(20, scale // 4))
+    return segments
 
 
 def _standardised(lab: NDArray[np.float32]) -> NDArray[np.float32]:

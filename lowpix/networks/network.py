@@ -26,6 +26,8 @@ class Network(Protocol):
     learning_rate: float
     width: int
     """Number of values that the last layer reads per pixel."""
+    reads_features: bool
+    """Whether `inputs` are the `pixel_features` of the image, `(N, F)`."""
     first_steps: int
     """Training steps in the first round."""
     steps: int

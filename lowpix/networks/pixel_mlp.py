@@ -22,6 +22,7 @@ class PixelMLP:
 
     members = 4
     stacks = True
+    reads_features = True
     learning_rate = 0.01
     first_steps = 60
     steps = 20

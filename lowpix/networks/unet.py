@@ -25,6 +25,7 @@ class UNet:
     members = 1
     stacks = False
     width = WIDTH
+    reads_features = False
     learning_rate = 0.003
     first_steps = 60
     steps = 10

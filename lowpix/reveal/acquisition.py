@@ -89,6 +89,8 @@ class Acquisition:
     """Minimum number of members."""
     spread: Callable[..., NDArray[np.int64]] | None = None
     """A selection without scores: a function of (askable, asked, count, draw) as in `lowpix.reveal.selection`."""
+    facility: bool = False
+    """Whether the first pixels are chosen by facility location (`lowpix.reveal.facility`), weighted by `score`."""
     privileged: bool = False
     """Whether it reads the true label map, so that no person could choose this way."""
 
@@ -106,6 +108,7 @@ ACQUISITIONS = {
         Acquisition("entropy", entropy),
         Acquisition("least_confidence", least_confidence),
         Acquisition("margin", margin),
+        Acquisition("facility", margin, facility=True),
         _comparing("bald", bald),
         _comparing("mean_std", mean_std),
         _comparing("variation_ratio", variation_ratio),

@@ -13,13 +13,18 @@ import torch
 from numpy.typing import NDArray
 
 from lowpix.data import IGNORE
-from lowpix.errors import InputError
+from lowpix.errors import InputError, choose
 from lowpix.networks import find_network
+from lowpix.networks.features import pixel_features
 from lowpix.networks.fused_mlp import evaluate
 from lowpix.networks.learner import Learner, padded, train
 from lowpix.reveal.acquisition import entropy, error_depth, find_acquisition, least_confidence, margin
+from lowpix.reveal.facility import UNTIL, Facility
 from lowpix.reveal.log import UNSURE, Log
+from lowpix.reveal.smoothing import SMOOTHINGS, Edges, geometric_mean, smooth
 from lowpix.seeds import seed_for
+
+TILE = 8192  # pixels that are scored at a time, so that they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -56,11 +61,15 @@ class ImageSession:
         samples: number of Monte-Carlo samples, used with dropout.
         acquisition: a name in `lowpix.reveal.acquisition.ACQUISITIONS`, or your own `module:function`.
         selection: how pixels are chosen from scores.
+        smoothing: `"edges"` smooths the probabilities along the edges of the image (`lowpix.reveal.smoothing`).
+            Labels and confidence come from the smoothed ones. Acquisitions that compare members read each
+            member's own; the others read the geometric mean of both. `"none"` does not smooth.
         seed: seed of first pixels, initial weights, noise and ties. Sessions with the same image and seed share
             them, whatever their settings.
         truth: `(H, W)` uint8, read only by privileged acquisitions.
         device: where the networks are trained.
         inputs: the result of `network.inputs` for this image, if sessions share it.
+        edges: the result of `Edges.of` for this image, likewise.
         history: number of fits after which the networks are kept, for `undo`; it can go back to the oldest.
 
     Raises:
@@ -80,10 +89,12 @@ class ImageSession:
         samples: int = 32,
         acquisition: str = "margin",
         selection: Selection | None = None,
+        smoothing: str = "none",
         seed: int = 0,
         truth: NDArray[np.uint8] | None = None,
         device: torch.device | str = "cpu",
         inputs: torch.Tensor | None = None,
+        edges: Edges | None = None,
         history: int = 0,
     ) -> None:
         self.network = find_network(network)
@@ -120,6 +131,12 @@ class ImageSession:
         self.log = Log(classes, askable, seed)
         self.scores: NDArray[np.float32] | None = None
         self.inputs = self.network.inputs(image, self.device) if inputs is None else inputs
+        find_edges = choose("--smoothing", smoothing, SMOOTHINGS)
+        self.edges = edges or find_edges(image, self.device) if find_edges else None
+        self._facility: Facility | None = None
+        if self.acquisition.facility:
+            features = self.inputs if self.network.reads_features else pixel_features(image).to(self.device)
+            self._facility = Facility(features, askable, seed_for(seed, "nodes"))
         self.learner = self._fresh_learner()
         self._history: deque[tuple[int, Learner]] = deque(maxlen=history)
 
@@ -131,6 +148,10 @@ class ImageSession:
         if self.acquisition.spread is not None and self.log.asked:
             draw = np.random.default_rng(seed_for(self.seed, "spread"))
             return self.acquisition.spread(self.log.candidates(), self.log.pixels, count, draw)
+        if self._facility and self.scores is not None and 0 < self.log.asked < UNTIL:
+            return self._facility.pick(
+                count, self.scores, self.log.candidates(), self.log.pixels, self.selection.spacing
+            )
         percent = None if self.acquisition.privileged else self.selection.percent
         return self.log.ask(count, self.scores, self._radius(), percent)
 
@@ -224,7 +245,10 @@ class ImageSession:
 
     def _judged(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Label, largest mean probability and score of every pixel, each `(N,)` on the device."""
-        if not (self.dropout or self.acquisition.members or self.acquisition.noisy):
+        answers = self.training_rows()
+        # with one class revealed there is nothing to smooth
+        smoothing = self.edges is not None and len(torch.unique(answers[1])) > 1
+        if not (self.dropout or self.acquisition.members or self.acquisition.noisy or smoothing):
             fused = evaluate(self.network, self.learner.parameters, self.inputs, self._score)
             if fused is not None:
                 return fused
@@ -233,15 +257,30 @@ class ImageSession:
         confidence = torch.empty(pixels, device=self.device)
         scores = torch.empty(pixels, device=self.device)
         noise = self._noise(pixels) if self.acquisition.noisy else None
+        whole = torch.empty(self.classes, pixels, device=self.device) if smoothing else None
         for where, members in self.probabilities():
             mean = members.mean(0, keepdim=True)
-            largest, label = mean[0].max(0)
-            labels[where], confidence[where] = label, largest.clamp(max=1)
-            if self._score is not None:
+            if whole is not None:
+                whole[:, where] = mean[0]
+            else:
+                largest, label = mean[0].max(0)
+                labels[where], confidence[where] = label, largest.clamp(max=1)
+            if self._score is not None and (whole is None or self.acquisition.members):
                 # (M, n, C) in shape, but class-major in memory
                 given = (members if self.acquisition.members else mean).transpose(1, 2)
                 scores[where] = self._score(given, *(() if noise is None else (noise[where],)))
-        return labels, confidence, scores
+        if whole is None:
+            return labels, confidence, scores
+        assert self.edges is not None
+        smoothed = smooth(self.edges, whole, *answers)
+        confidence, label = smoothed.max(0)
+        if self._score is not None and not self.acquisition.members:
+            given = geometric_mean(whole, smoothed)
+            for start in range(0, pixels, TILE):
+                where = slice(start, start + TILE)
+                extra = () if noise is None else (noise[where],)
+                scores[where] = self._score(given[None, :, where].transpose(1, 2), *extra)
+        return label.to(torch.uint8), confidence.clamp_(max=1), scores
 
     def remember(self) -> None:
         """Record a fit in the log, and keep a copy of the networks for `undo`."""
@@ -256,9 +295,10 @@ class ImageSession:
             return "top, each clear of the mistakes before"
         if self.acquisition.spread is not None:
             return self.acquisition.name
+        facility = f"facility location until {UNTIL} pixels, then " if self.acquisition.facility else ""
         if self.selection.percent is not None:
-            return f"random among the top {self.selection.percent:g} %"
-        return f"top, {self._radius():g} px apart"
+            return f"{facility}random among the top {self.selection.percent:g} %"
+        return f"{facility}top, {self._radius():g} px apart"
 
     def _radius(self) -> float | NDArray[np.float32]:
         """The distance that later picks of a round keep from each pick. `random` has no spacing."""

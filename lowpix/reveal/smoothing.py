@@ -1,0 +1,158 @@
+"""Smooth the probabilities of an image along its edges: noise within a region goes, the region's border stays.
+
+Per-pixel networks judge each pixel alone. Two steps bring the pixels together: a pixel's probabilities are mixed
+with the mean over its segment, and then spread to its neighbours unless an edge lies between. The more pixels are
+revealed, the better the networks know, and the less is smoothed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+from skimage.color import rgb2lab
+
+from lowpix.networks.features import graph_segments
+
+CONTRAST = 1.5  # a colour step of the image's mean size lowers the weight between neighbours to exp(−1.5)
+LEAST_WEIGHT = 1e-5  # keeps every pixel connected
+VOTE, VOTE_FROM = 2.5, 50  # weight of the segment's mean, until this number of pixels is revealed
+PULL, LEAST_PULL, MOST_PULL = 1e-4, 0.01, 0.1  # weight of the networks' own probabilities, per revealed pixel
+PULL_OF_ANSWERS = 100.0
+ITERATIONS = 10  # about as good as convergence, and answers then reach no farther than 10 pixels
+LEAST = 1e-6  # smallest probability in the geometric mean
+
+
+@dataclass(frozen=True)
+class Edges:
+    """What smoothing reads from an image, computed once."""
+
+    right: torch.Tensor
+    """`(N,)` float32: weight between a pixel and the next one in its row; 0 at the end of a row."""
+    down: torch.Tensor
+    """`(N,)` float32: weight between a pixel and the one below; 0 in the last row."""
+    segments: torch.Tensor
+    """`(N,)` int64: the segment of each pixel, 0 to S − 1."""
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, image: NDArray[np.uint8], device: torch.device) -> "Edges":
+        """The edges of an image `(H, W, 3)` uint8. Weights are exp(−1.5 ‖ΔLab‖ / mean ‖ΔLab‖) + 1e-5."""
+        lab = rgb2lab(image).astype(np.float32)
+        blurred = ndimage.gaussian_filter(lab, (0.6, 0.6, 0))
+        right, down = (np.linalg.norm(np.diff(blurred, axis=axis), axis=-1) for axis in (1, 0))
+        mean = np.concatenate([right.ravel(), down.ravel()]).mean() or 1.0
+        weights = [np.exp(-CONTRAST / mean * step) + LEAST_WEIGHT for step in (right, down)]
+        padded = [np.pad(weights[0], ((0, 0), (0, 1))), np.pad(weights[1], ((0, 1), (0, 0)))]
+        flat = [torch.from_numpy(weight.astype(np.float32).ravel()).to(device) for weight in padded]
+        segments = torch.from_numpy(graph_segments(lab).ravel()).to(device, torch.int64)
+        return cls(flat[0], flat[1], segments, (image.shape[0], image.shape[1]))
+
+
+@torch.no_grad()
+def smooth(edges: Edges, mean: torch.Tensor, pixels: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    """Smooth the mean probabilities of all pixels. Classes that were never revealed get probability 0.
+
+    It needs about three times the memory of `mean`, which is less than the features of the image take.
+
+    Args:
+        edges: of the image.
+        mean: `(C, N)` float32, the mean probabilities of the networks.
+        pixels: `(n,)` int64, the flat indices of the labelled pixels.
+        answers: `(n,)` int64, their classes.
+
+    Returns:
+        `(C, N)` float32 probabilities.
+    """
+    seen = torch.unique(answers)
+    result = torch.zeros_like(mean)
+    if len(seen) < 2:
+        result[seen] = 1
+        return result
+    prior = _normalised(segment_vote(mean[seen], edges.segments, VOTE * min(1.0, VOTE_FROM / len(pixels))))
+    prior[:, pixels] = (seen[:, None] == answers).to(prior)
+    pull = prior.new_full((mean.shape[1],), min(max(PULL * len(pixels), LEAST_PULL), MOST_PULL))
+    pull[pixels] = PULL_OF_ANSWERS
+    result[seen] = _normalised(random_walk(edges, prior, pull).clamp_(min=0))
+    return result
+
+
+def geometric_mean(mean: torch.Tensor, smoothed: torch.Tensor) -> torch.Tensor:
+    """√(p·x), renormalised, of the mean probabilities p and the smoothed ones x, all `(C, N)` float32.
+
+    Pixels are chosen by it. The smoothed probabilities alone would be sure of small regions that they wiped out.
+    """
+    return _normalised((mean.clamp(LEAST, 1) * smoothed.clamp(LEAST, 1)).sqrt_())
+
+
+def segment_vote(mean: torch.Tensor, segments: torch.Tensor, weight: float) -> torch.Tensor:
+    """`(C, N)`: the probabilities plus `weight` times their mean over the segment of the pixel."""
+    sizes = segments.bincount()
+    sums = mean.new_zeros(len(mean), len(sizes)).index_add_(1, segments, mean)
+    return mean + (weight * sums / sizes)[:, segments]
+
+
+def random_walk(
+    edges: Edges, prior: torch.Tensor, pull: torch.Tensor, iterations: int = ITERATIONS
+) -> torch.Tensor:
+    """Solve (D − W + Γ) x = Γ v: the random walker with prior (Grady, "Multilabel random walker image segmentation
+    using prior models", CVPR 2005).
+
+    W holds the weights between neighbours and D their sums. The prior v is kept the more, the larger Γ is. The
+    system is solved by a few steps of conjugate gradients from v, preconditioned by its diagonal.
+
+    Args:
+        edges: of the image.
+        prior: `(C, N)` float32, v.
+        pull: `(N,)` float32, the diagonal of Γ.
+        iterations: number of steps.
+
+    Returns:
+        `(C, N)` float32, x. It sums to 1 over classes, but single values may lie slightly outside 0 to 1.
+    """
+    width = edges.shape[1]
+    degree = edges.right + edges.down
+    degree[1:] += edges.right[:-1]
+    degree[width:] += edges.down[:-width]
+    # scaled by the root of the diagonal on both sides, the matrix is 1 − W' and needs no preconditioner
+    root = (degree + pull).rsqrt()
+    right = edges.right[:-1] * root[:-1] * root[1:]
+    down = edges.down[:-width] * root[:-width] * root[width:]
+
+    def times(y: torch.Tensor) -> torch.Tensor:
+        product = y.clone()
+        product[:, 1:].addcmul_(right, y[:, :-1], value=-1)
+        product[:, :-1].addcmul_(right, y[:, 1:], value=-1)
+        product[:, width:].addcmul_(down, y[:, :-width], value=-1)
+        product[:, :-width].addcmul_(down, y[:, width:], value=-1)
+        return product
+
+    solutions = []
+    # on a CPU one class at a time, so that all vectors stay in the cache
+    for part in torch.split(prior, 1 if prior.device.type == "cpu" else len(prior)):
+        y = part / root
+        residual = pull * root * part - times(y)
+        direction = residual.clone()
+        squared = residual.square().sum(1, keepdim=True)
+        for _ in range(iterations):
+            product = times(direction)
+            step = squared / (direction * product).sum(1, keepdim=True).clamp(min=1e-30)
+            y.addcmul_(direction, step)
+            residual.addcmul_(product, step, value=-1)
+            before, squared = squared, residual.square().sum(1, keepdim=True)
+            direction.mul_(squared / before.clamp(min=1e-30)).add_(residual)
+        solutions.append(y.mul_(root))
+    return torch.cat(solutions)
+
+
+def _normalised(values: torch.Tensor) -> torch.Tensor:
+    return values.div_(values.sum(0).clamp(min=1e-12))
+
+
+SMOOTHINGS: dict[str, Callable[[NDArray[np.uint8], torch.device], Edges] | None] = {
+    "none": None,
+    "edges": Edges.of,
+}
+"""What a smoothing reads from the image, by the smoothing's name."""
