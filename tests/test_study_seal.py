@@ -21,8 +21,9 @@ from lowpix.errors import InputError
 from lowpix.order_study.tables import OrderRun, OrderStudies
 from lowpix.storage import write_bytes
 from lowpix.study.data import keep_data, read_data
-from lowpix.study.folder import Kind, Study, open_study
+from lowpix.study.folder import Study, open_study
 from lowpix.study.image_runs import IMAGES, label_map_name
+from lowpix.study.kind import Kind
 from lowpix.study.seal import Seal
 
 FILES = {"a.csv": b"a,b\n1,2\n", "deep/b.png": bytes(range(40)), "no end": b"", "Grüße, 図.txt": b"\n\n"}
