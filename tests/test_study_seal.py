@@ -156,6 +156,14 @@ def test_a_file_of_the_user_is_not_replaced(tmp_path: Path, sealed: bool, link: 
     assert mine.read_bytes() == b"mine"
 
 
+def test_a_file_that_is_already_as_it_would_be_written_is_taken_over(tmp_path: Path) -> None:
+    """When the seal of a run is lost, the run is done again, and makes the same files."""
+    write_bytes(tmp_path / "a.csv", FILES["a.csv"])
+    seal = written(tmp_path)
+    seal.remove()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_file_that_the_user_changed_is_neither_replaced_nor_removed(tmp_path: Path) -> None:
     seal = written(tmp_path)
     (tmp_path / "deep/b.png").write_bytes(b"corrected by hand")

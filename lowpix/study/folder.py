@@ -9,6 +9,7 @@ A `Kind` (in `kind.py`) describes what differs between kinds of studies.
 """
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,8 +21,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from lowpix.errors import InputError
-from lowpix.storage import csv_bytes, remove_leftovers
+from lowpix.errors import InputError, WorkError
+from lowpix.storage import csv_bytes, remove_leftovers, write_bytes
 from lowpix.study.kind import Kind, Run, Tables
 from lowpix.study.label_maps import parse_label_map
 from lowpix.study.seal import Seal
@@ -34,6 +35,9 @@ from lowpix.study.settings import (
     record_work,
     write_settings,
 )
+
+RECORDS = ("lowpix.sha256", "study.toml", "data.csv")
+"""Files that nothing but the start of a study can write."""
 
 
 class Study(Generic[Run, Tables]):
@@ -79,8 +83,7 @@ class Study(Generic[Run, Tables]):
 
     def finished(self) -> set[tuple[Any, ...]]:
         """The keys of all finished runs: those with a file, and those that the tables list."""
-        listed = self._read(list(self.kind.stored)[-1])[list(self.kind.key)]
-        return {*map(self._key, self._run_files()), *listed.itertuples(index=False, name=None)}
+        return {*map(self._key, self._run_files()), *self._listed()}
 
     def tables(self) -> Tables:
         """Make the tables of all finished runs. They do not depend on the order of work.
@@ -120,12 +123,25 @@ class Study(Generic[Run, Tables]):
         start, record = perf_counter(), self.folder / "study.toml"
         for file in self._run_files():
             self._read_run(file)  # a damaged one is found now, and not after hours of work
+        records = {file: file.read_bytes() for file in map(self.folder.joinpath, RECORDS) if file.exists()}
         try:
             yield
         finally:
+            for file, content in records.items():
+                if not file.exists():
+                    print(f"warning: {file}: was removed during the study; it is written again", file=sys.stderr)
+                    write_bytes(file, content)
             self.seal.write(pictures(self.write_tables()))
             record_work(record, perf_counter() - start, device)
         end_fresh(record)
+
+    def require_finished(self, keys: Iterable[tuple[Any, ...]]) -> None:
+        """Raise WorkError if one of these runs, which have all ended, is missing: somebody removed its file."""
+        finished = self.finished()
+        if missing := [key for key in keys if key not in finished]:
+            file = self.folder / f"{self._run_name(missing[0])}{self.kind.suffix}"
+            others = f", like {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise WorkError(f"{file}: was removed during the study{others}")
 
     def remove(self) -> None:
         """Remove the files that the study wrote, and no others.
@@ -152,6 +168,11 @@ class Study(Generic[Run, Tables]):
     def _is_sealed(self, file: Path) -> bool:
         return str(file.relative_to(self.folder)) in self.run_seal(*self._key(file)).digests()
 
+    def _listed(self) -> set[tuple[Any, ...]]:
+        """The keys of the runs in the tables."""
+        listed = self._read(list(self.kind.stored)[-1])[list(self.kind.key)]
+        return set(listed.itertuples(index=False, name=None))
+
     def _run_name(self, key: Sequence[object]) -> str:
         return "/".join(["runs", *(file_name(str(part)) for part in key)])
 
@@ -166,7 +187,9 @@ class Study(Generic[Run, Tables]):
         try:
             return self.run_seal(*self._key(file)).read(str(file.relative_to(self.folder)))
         except InputError as fault:
-            raise InputError(f"{fault}; without this file the run is done again") from None
+            listed = self._key(file) in self._listed()
+            without = "the tables keep the run's rows" if listed else "the run is done again"
+            raise InputError(f"{fault}; without this file {without}") from None
         except OSError as fault:
             raise InputError(f"{file}: cannot be read ({fault.strerror})") from None
 
@@ -214,7 +237,7 @@ def open_study(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; a study needs a folder")
     if fresh:
-        _require_not_a_home(folder)
+        require_not_a_home(folder)
     outputs = ("runs", *kind.outputs, *kind.derived, *kind.stored)
     there = [name for name in (*outputs, "data.csv") if (folder / name).exists()]
     if there and not record.exists():
@@ -245,7 +268,7 @@ def require_apart(out: Path, inputs: Iterable[Path], option: str = "--out") -> N
             )
 
 
-def _require_not_a_home(folder: Path) -> None:
+def require_not_a_home(folder: Path) -> None:
     """Refuse to start afresh in the home folder, the current folder and those above it."""
     here = Path.cwd().resolve()
     if folder.resolve() in (here, *here.parents, Path.home().resolve()):
