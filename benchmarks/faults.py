@@ -38,8 +38,9 @@ from lowpix.reveal.log import Log
 from lowpix.reveal.session import ImageSession, fit
 from lowpix.segmenter.model import load_model
 from lowpix.study.data import read_data
-from lowpix.study.folder import Kind, Study
+from lowpix.study.folder import Study
 from lowpix.study.image_runs import IMAGES
+from lowpix.study.kind import Kind
 from lowpix.study.source import Source
 
 SCENES = ["--scene-size", "48", "64", "--scene-count", "3", "--scene-classes", "4"]

@@ -19,11 +19,11 @@ from .reveal.session import fit as fit
 from .segmenter.evaluation import label_image as label_image
 from .segmenter.model import Model as Model
 from .segmenter.model import load_model as load_model
-from .study.folder import Kind as Kind
 from .study.folder import Study as Study
 from .study.folder import open_study as open_study
 from .study.image_runs import IMAGES as IMAGES
 from .study.image_runs import Run as Run
 from .study.image_runs import Tables as Tables
+from .study.kind import Kind as Kind
 from .study.overview import overview as overview
 from .study.tables import pixels_to as pixels_to

@@ -105,9 +105,11 @@ def _prepare(options: Options, photos: Dataset, scale: float, seal: "Seal") -> N
     With --fresh, existing label maps are removed first.
     """
     from lowpix.storage import remove_leftovers
-    from lowpix.study.folder import require_apart
+    from lowpix.study.folder import require_apart, require_not_a_home
 
     out, mark = options.out, options.out / MARK
+    if options.fresh:
+        require_not_a_home(out)
     require_apart(out, [*photos.folders, options.model])
     made = f"{hashlib.sha256(options.model.read_bytes()).hexdigest()} scale {scale:g}\n".encode()
     if out.exists() and not out.is_dir():

@@ -5,7 +5,7 @@ import os
 import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -28,12 +28,23 @@ def atomic(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:40]}.{HOST}-{os.getpid()}.tmp")  # at most 255 bytes
     try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())  # otherwise the renamed file may be empty after a power cut
-        temporary.replace(path)
+        with naming(path):
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())  # otherwise the renamed file may be empty after a power cut
+            temporary.replace(path)
     except BaseException:  # including Ctrl-C
         temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let an OSError that names no file, such as that of a full disk, name `path`."""
+    try:
+        yield
+    except OSError as fault:
+        fault.filename = fault.filename or str(path)
         raise
 
 
@@ -105,6 +116,27 @@ def parquet_bytes(frame: pd.DataFrame, schema: pa.Schema) -> bytes:
 def csv_bytes(frame: pd.DataFrame) -> bytes:
     """A table as a CSV file; the same rows give the same bytes."""
     return frame.to_csv(index=False, lineterminator="\n").encode()
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a section of code that reads a file in `folder`, changes it and writes it.
+
+    The system lifts the lock when the process ends, however it ends. Where folders cannot be locked, as on some
+    network drives, there is no lock.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    opened = None
+    try:
+        with suppress(ImportError, OSError):
+            import fcntl  # not on Windows
+
+            opened = os.open(folder, os.O_RDONLY)
+            fcntl.flock(opened, fcntl.LOCK_EX)
+        yield
+    finally:
+        if opened is not None:
+            os.close(opened)
 
 
 def remove_leftovers(folder: Path, within: Iterable[str] = ()) -> None:

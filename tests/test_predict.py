@@ -133,6 +133,21 @@ def test_a_folder_with_the_model_in_it_is_kept_apart_from_label_maps(photos: Pat
     assert predict(Options(photos, model, model.parent / "labels")) == 3  # a new folder beside it holds nothing
 
 
+@pytest.mark.parametrize("place", [".", "..", "~"])
+def test_no_fresh_start_at_home_or_above_the_current_folder(
+    model: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    here = tmp_path / "home/work"
+    here.mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path if place == "~" else here)
+    out = tmp_path / "home" if place == "~" else Path(place)
+    with refused("--fresh", "home", "current folder"):
+        predict(Options(photos, model, out, fresh=True))
+    assert [path.name for path in (tmp_path / "home").rglob("*")] == ["work"]
+    assert predict(Options(photos, model, out)) == 3
+
+
 @pytest.mark.parametrize("what", ["model", "photos", "empty"])
 def test_what_is_missing_is_named(what: str, model: Path, photos: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()

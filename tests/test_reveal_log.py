@@ -287,6 +287,26 @@ def test_a_broken_or_foreign_file_is_refused(tmp_path: Path, content: bytes | pa
         Log.load(path, ASKABLE)
 
 
+@pytest.mark.parametrize(
+    ("question", "answers", "said"),
+    [
+        ([(0.5, 1)], [1], "pixels of type float64"),
+        ([(0, 1)], [1.7], "answers of type float64"),
+        ([(0, 1)], [np.nan], "answers of type float64"),
+        ([("0", "1")], [1], "pixels of type <U1"),
+        ([(0, 1)], [None], "answers of type object"),
+    ],
+)
+def test_what_is_no_whole_number_is_refused_and_not_rounded(question: Any, answers: Any, said: str) -> None:
+    log = Log(3, np.ones((4, 5), bool))
+    with refused(said, "whole numbers"):
+        log.tell(question, answers)
+    assert log.asked == 0
+    log.tell([(0, 1), (2, 3)], [True, 2])
+    log.tell([], [])
+    assert log.answers.tolist() == [1, 2]
+
+
 def test_a_file_that_was_cut_off_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "log.parquet"
     told([[5, 5]], [1], fits=(1,)).save(path)

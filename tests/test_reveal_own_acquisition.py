@@ -1,6 +1,8 @@
 """An acquisition function of the user's own, given as module:function."""
 
+import linecache
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 from command_lines import run_command
 from refusals import refused
 
+from lowpix.image_study import Options, image_study
 from lowpix.reveal.acquisition import ACQUISITIONS, find_acquisition
 
 SOURCE = """
@@ -146,6 +149,33 @@ def test_a_study_of_one_that_fails_ends_in_one_line(
     complaint = [line for line in capfd.readouterr().err.splitlines() if "run/s" not in line]
     assert len(complaint) == 1
     assert complaint[0].startswith("error: --acquisition own_scores:faulty: raised AttributeError: ")
+
+
+@pytest.mark.usefixtures("undrawn_images")
+def test_a_function_that_was_edited_is_another_one(here: Path) -> None:
+    """Its runs are not taken for those of the function as it was. Others may be added to its file."""
+    options = Options(
+        scene_size=(16, 16),
+        scene_count=1,
+        max_pixels=6,
+        acquisition=("own_scores:least_likely",),
+        out=here / "out",
+    )
+    image_study(options)
+    record = (here / "out/study.toml").read_text()
+    edited_source = SOURCE.replace("1 - p.amin(0)", "2 - p.amin(0)")
+    for source, fits in ((SOURCE + "\ndef other(p): return p.mean(0)[:, 0]\n", True), (edited_source, False)):
+        (here / "own_scores.py").write_text(source)
+        del sys.modules["own_scores"]  # as in a new process
+        linecache.clearcache()
+        if fits:
+            assert len(image_study(replace(options, repeats=2)).tables().summary) == 2
+            record = (here / "out/study.toml").read_text()
+            continue
+        with refused(here / "out/study.toml", "own_scores.least_likely was", "--fresh"):
+            image_study(replace(options, repeats=3))
+        assert (here / "out/study.toml").read_text() == record
+        image_study(replace(options, fresh=True))
 
 
 def test_unknown_acquisition_lists_those_there_are() -> None:

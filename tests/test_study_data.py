@@ -127,6 +127,31 @@ def test_an_image_study_refuses_other_data(
     assert_same(again, study(data, out))  # it goes on
 
 
+def test_other_class_names_leave_the_settings_as_they_were(tmp_path: Path, done: Path) -> None:
+    """They are looked at before anything is written."""
+    root = Path(shutil.copytree(done, tmp_path / "copy"))
+    before = (root / "out/study.toml").read_bytes()
+    rename_classes(root / "data")
+    with refused(root / "out/study.toml", "classes was"):
+        study(root / "data", root / "out", acquisition=("margin", "random"), repeats=3)
+    assert (root / "out/study.toml").read_bytes() == before
+
+
+def test_a_folder_of_the_same_name_and_classes_but_other_images_is_refused(tmp_path: Path, done: Path) -> None:
+    """Two folders may have one name, and so one default --out. A part of the images is enough to know it again."""
+    root = Path(shutil.copytree(done, tmp_path / "copy"))
+    there = everything(root / "out")
+    other = write_folder(tmp_path / "other/data", ("c", "d"))
+    with refused(root / "out", "other images, such as a", "--fresh", "--out"):
+        study(other, root / "out")
+    assert everything(root / "out") == there
+    assert len(study(other, root / "out", fresh=True).summary) == 2
+    (other / "images/c.png").unlink()
+    (other / "labels/c.png").unlink()
+    write_folder(other, ("e",))
+    assert len(study(other, root / "out").summary) == 3
+
+
 def test_void_is_known_by_what_it_means(tmp_path: Path) -> None:
     """The files of the label maps stay the same, and other pixels are void."""
     data, out = write_folder(tmp_path / "data"), tmp_path / "out"

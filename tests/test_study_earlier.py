@@ -13,8 +13,9 @@ from refusals import refused
 
 from lowpix.dataset_study.tables import DATASETS, TrainedRun
 from lowpix.order_study.tables import ARMS, OrderRun, OrderStudies
-from lowpix.study.folder import Kind, Study, open_study
+from lowpix.study.folder import Study, open_study
 from lowpix.study.image_runs import IMAGES
+from lowpix.study.kind import Kind
 from lowpix.study.settings import read_kind
 from lowpix.study.source import Source
 

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from image_run_samples import make_run
 from refusals import refused
 
+from lowpix.errors import WorkError
 from lowpix.storage import write_bytes
 from lowpix.study.folder import Study, file_name, open_study
 from lowpix.study.image_runs import IMAGES, Images, Run, Tables, confidence_name, label_map_name
@@ -213,6 +214,32 @@ def test_files_of_a_run_are_whole_before_it_counts_as_finished(
     assert study.finished() == keys(RUNS[:1])
 
 
+def test_without_a_damaged_file_the_run_is_done_again_or_its_rows_are_kept(tmp_path: Path) -> None:
+    """As the message says."""
+    study = images(tmp_path)
+    for run in RUNS[:2]:
+        study.save(run)
+    for listed, left in ((False, 1), (True, 2)):
+        if listed:
+            study.save(RUNS[0])
+            study.write_tables()
+        file = tmp_path / "runs/margin/0/easy.parquet"
+        content = file.read_bytes()
+        file.write_bytes(content[:-1])
+        with refused(file, "the tables keep the run's rows" if listed else "the run is done again"):
+            study.tables()
+        file.unlink()
+        assert len(study.finished()) == left
+
+
+def test_a_run_that_is_not_there_is_named(tmp_path: Path) -> None:
+    study = images(tmp_path)
+    study.save(RUNS[0])
+    study.require_finished(keys(RUNS[:1]))
+    with pytest.raises(WorkError, match=r"runs/margin/0/NA\.parquet: was removed during the study, like 1 more$"):
+        study.require_finished([("margin", 0, "easy"), ("margin", 0, "NA"), ("random", 0, "NA")])
+
+
 def test_damaged_and_foreign_files_are_named(tmp_path: Path) -> None:
     study = images(tmp_path)
     study.save(RUNS[0])
@@ -303,6 +330,32 @@ def test_extensions_cover_both(tmp_path: Path) -> None:
     assert "limit" not in settings_in(tmp_path)  # all images, and so it stays
     open_study(tmp_path, IMAGES, SETTINGS)
     assert "limit" not in settings_in(tmp_path)
+
+
+EXTENDER = """
+import sys
+from pathlib import Path
+from lowpix.study.folder import open_study
+from lowpix.study.image_runs import IMAGES
+from lowpix.study.settings import keep_section
+
+folder, own = Path(sys.argv[1]), sys.argv[2]
+(folder / f"{own}.ready").touch()
+while len(list(folder.glob("*.ready"))) < 3:
+    pass
+for number in range(20):
+    open_study(folder, IMAGES, {"acquisition": [f"{own}{number}"]})
+    keep_section(folder / "study.toml", "seen", {f"{own}{number}": 1}, growing=True)
+"""
+
+
+def test_what_several_processes_add_at_once_is_all_kept(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", EXTENDER, str(tmp_path)]
+    extenders = [subprocess.Popen([*command, own], stderr=subprocess.PIPE, text=True) for own in "xyz"]
+    assert [extender.communicate()[1] for extender in extenders] == ["", "", ""]
+    added = {f"{own}{number}" for own in "xyz" for number in range(20)}
+    assert set(settings_in(tmp_path)["acquisition"]) == added
+    assert set(tomllib.loads((tmp_path / "study.toml").read_text())["seen"]) == added
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """The pictures: what is drawn, read back from the axes, and that the same one is drawn each time."""
 
+import warnings
 from io import BytesIO
 
+import hypothesis
 import numpy as np
 import pandas as pd
 import pytest
@@ -16,6 +18,7 @@ from lowpix.study.image_runs import Run
 from lowpix.study.plots import (
     COLOURS,
     Example,
+    Panel,
     curves_picture,
     draw_curves,
     draw_labels,
@@ -25,6 +28,7 @@ from lowpix.study.plots import (
     figure_png,
     held_accuracy,
     overview_picture,
+    plain,
 )
 from lowpix.study.tables import CURVE_COLUMNS
 
@@ -142,6 +146,36 @@ def test_without_a_truth_there_is_nothing_to_be_right_about() -> None:
     draw_panels(axes, example_panels(example(pixels=0, truth=False)), PALETTE)
     assert [panel.get_title() for panel in axes] == ["street", "", "prediction", "0 pixels revealed (0 %)"]
     assert not axes[1].axison
+
+
+NAMES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=12)
+
+
+def drawn(text: str, **how: bool) -> np.ndarray:
+    figure = Figure(figsize=(3, 0.5))
+    figure.text(0, 0.3, text, **how)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # glyphs that the font lacks
+        return np.asarray(Image.open(BytesIO(figure_png(figure))))
+
+
+@settings(max_examples=25)
+@given(NAMES | st.text("$\\_^{}a", min_size=1, max_size=8))
+@hypothesis.example("$\\frac$")
+@hypothesis.example("a\\$b$")
+@hypothesis.example("$a$ and $b$")
+def test_names_are_drawn_as_they_are(name: str) -> None:
+    """And not as mathematics."""
+    np.testing.assert_array_equal(drawn(plain(name)), drawn(name, parse_math=False))
+
+
+def test_every_class_that_is_shown_is_in_the_legend() -> None:
+    classes = ["$\\frac$", "_under", "x" * 300]
+    labels = np.array([[0, 1], [2, IGNORE]], np.uint8)
+    panels = [Panel("street", image=np.zeros((2, 2, 3), np.uint8)), Panel("map", labels=labels)]
+    figure = overview_picture([panels], classes, PALETTE)
+    texts = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert texts == ["\\$\\frac\\$", "_under", f"{'x' * 20}…{'x' * 20}", "void"]
 
 
 def test_pictures_are_of_a_sensible_size_and_the_same_each_time() -> None:

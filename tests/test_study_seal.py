@@ -21,8 +21,9 @@ from lowpix.errors import InputError
 from lowpix.order_study.tables import OrderRun, OrderStudies
 from lowpix.storage import write_bytes
 from lowpix.study.data import keep_data, read_data
-from lowpix.study.folder import Kind, Study, open_study
+from lowpix.study.folder import Study, open_study
 from lowpix.study.image_runs import IMAGES, label_map_name
+from lowpix.study.kind import Kind
 from lowpix.study.seal import Seal
 
 FILES = {"a.csv": b"a,b\n1,2\n", "deep/b.png": bytes(range(40)), "no end": b"", "Grüße, 図.txt": b"\n\n"}
@@ -153,6 +154,14 @@ def test_a_file_of_the_user_is_not_replaced(tmp_path: Path, sealed: bool, link: 
         Seal(folder).write({"first.csv": b"1", "own.csv": b"2"})
     assert everything(folder) == before
     assert mine.read_bytes() == b"mine"
+
+
+def test_a_file_that_is_already_as_it_would_be_written_is_taken_over(tmp_path: Path) -> None:
+    """When the seal of a run is lost, the run is done again, and makes the same files."""
+    write_bytes(tmp_path / "a.csv", FILES["a.csv"])
+    seal = written(tmp_path)
+    seal.remove()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_file_that_the_user_changed_is_neither_replaced_nor_removed(tmp_path: Path) -> None:

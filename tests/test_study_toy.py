@@ -24,7 +24,8 @@ from lowpix.command import run
 from lowpix.data import Dataset
 from lowpix.data.options import DataOptions, open_data
 from lowpix.options import at_least, check_options
-from lowpix.study.folder import Kind, Rows, Study, Table, open_study
+from lowpix.study.folder import Study, open_study
+from lowpix.study.kind import Kind, Rows, Table
 from lowpix.study.options import RepeatOptions, RunOptions, settings_of
 from lowpix.study.work import work
 

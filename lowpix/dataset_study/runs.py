@@ -159,6 +159,7 @@ def run_jobs(
         save, total = _Save(study), len(jobs) * epochs
         for _ in work(training, jobs, save, processes, total=total, unit="epoch", done=done, tell=tell):
             pass
+        study.require_finished((job.setting, job.seed) for job in jobs)
 
 
 @dataclass(frozen=True)

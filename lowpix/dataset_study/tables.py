@@ -17,7 +17,8 @@ import pyarrow as pa
 from lowpix.dataset_study.ratios import ratios
 from lowpix.errors import InputError
 from lowpix.segmenter.training import FORMAT as STATE
-from lowpix.study.folder import Kind, Rows, Table, file_name, image_file
+from lowpix.study.folder import file_name, image_file
+from lowpix.study.kind import Kind, Rows, Table
 from lowpix.weights import read_weights
 
 KEY = ["setting", "seed"]  # identifies a run

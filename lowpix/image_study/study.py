@@ -19,14 +19,18 @@ from lowpix.image_study.runs import run_study
 from lowpix.image_study.setting import Setting, Unit
 from lowpix.networks import find_network
 from lowpix.networks.device import find_device
+from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.log import UNSURE
 from lowpix.reveal.oracle import Oracle
 from lowpix.study.data import digest_of, keep_data, refuse_other_data
 from lowpix.study.folder import Study, open_study, require_apart
 from lowpix.study.image_runs import IMAGES, Run, Tables
 from lowpix.study.options import settings_of
+from lowpix.study.settings import keep_section, require_section
 from lowpix.study.text import Bound, clock
 
+SOURCES = "acquisition_sources"
+"""The section of `study.toml` with digests of the user's own acquisition functions."""
 DROPOUT = ("members_from", "mc_samples", "dropout")
 
 
@@ -54,10 +58,15 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     require_apart(out, dataset.folders)
     parts = {dataset: report}
     resolved = _settings(dataset, options) | {"oracles": True if oracles else None}
+    sources, record = _own_sources(options), out / "study.toml"
     if not options.fresh:
         refuse_other_data(out, parts)
+        if record.exists():
+            require_section(record, SOURCES, sources, growing=True)
     study = open_study(out, IMAGES, resolved, fresh=options.fresh, data=digest_of(parts), device=str(device))
     keep_data(study, parts)
+    if sources:
+        keep_section(record, SOURCES, sources, growing=True)
     units = [(name, options.seed + repeat) for repeat in range(options.repeats) for name in names]
     with study.at_work(str(device), partial(image_pictures, study, dataset=dataset)):
         _work(dataset, settings, units, study, device, options, oracles)
@@ -118,6 +127,7 @@ def _work(
 
     for _ in run_study(dataset, settings, units, study, device, stack, options.jobs, oracles, left, tell):
         pass
+    study.require_finished((setting.name, seed, name) for setting in settings for name, seed in units)
 
 
 def _nobody(image: str) -> Oracle:
@@ -143,6 +153,12 @@ def _names(dataset: Dataset, options: Options) -> tuple[str, ...]:
         holds = f"the {len(dataset.images)} images of {dataset.name} {dataset.split}, such as {dataset.images[0]}"
         raise InputError(f"--images {unknown[0]}: must be one of {holds}")
     return spread(tuple(dict.fromkeys(options.images)) or dataset.images, options.limit)
+
+
+def _own_sources(options: Options) -> dict[str, str]:
+    """The digests of the user's own acquisition functions, by name."""
+    acquisitions = map(find_acquisition, options.acquisition)
+    return {acquisition.name: acquisition.source for acquisition in acquisitions if acquisition.source}
 
 
 def _settings(dataset: Dataset, options: Options) -> dict[str, object]:

@@ -194,3 +194,4 @@ def _work(given: Given, images: Sequence[str], study: Study[OrderRun, OrderTable
     )
     for _ in run_order(given.dataset, training, works, study, options.jobs, left):
         pass
+    study.require_finished(every)

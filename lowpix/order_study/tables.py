@@ -9,8 +9,8 @@ import pandas as pd
 import pyarrow as pa
 
 from lowpix.storage import parquet_bytes, read_parquet
-from lowpix.study.folder import Kind, Rows, Table
 from lowpix.study.intervals import ALPHA, group_images, interval, verdict
+from lowpix.study.kind import Kind, Rows, Table
 
 ARMS: Mapping[str, str] = {
     "in_order": "the pixels in revealed order, round by round",

@@ -5,7 +5,9 @@ Every function takes probabilities `p` `(…, M, N, C)` of M networks at N pixel
 Functions that compare members are in `lowpix.reveal.bayesian`.
 """
 
+import hashlib
 import importlib
+import inspect
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -93,6 +95,8 @@ class Acquisition:
     """Whether the first pixels are chosen by facility location (`lowpix.reveal.facility`), weighted by `score`."""
     privileged: bool = False
     """Whether it reads the true label map, so that no person could choose this way."""
+    source: str = ""
+    """A digest of the source of the user's own function, without what it calls; otherwise empty."""
 
 
 def _comparing(name: str, score: Callable[..., torch.Tensor], noisy: bool = False) -> Acquisition:
@@ -158,7 +162,15 @@ def _own(name: str) -> Acquisition:
         raise InputError(f"{option}: {module} has no function {function}")
     if not callable(score):
         raise InputError(f"{option}: {function} is a {type(score).__name__}, not a function")
-    return Acquisition(f"{module}.{function}", partial(_checked, score, option), members=True)
+    name, source = f"{module}.{function}", _source_digest(score)
+    return Acquisition(name, partial(_checked, score, option), members=True, source=source)
+
+
+def _source_digest(function: Callable[..., object]) -> str:
+    try:
+        return hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:16]
+    except (OSError, TypeError):  # not written in Python, or an object without a source
+        return ""
 
 
 @contextmanager

@@ -115,14 +115,18 @@ class Log:
         """Append answers `(k,)` to pixels `(k, 2)`: class ids, VOID or UNSURE.
 
         Raises:
-            InputError: a pixel is outside the image or already answered, or an answer is none of these.
+            InputError: a pixel is outside the image or already answered, an answer is none of these, or one of
+                them is not of an integer type.
         """
-        question = np.asarray(question, np.int64).reshape(-1, 2)
+        question, answers = np.asarray(question).reshape(-1, 2), np.asarray(answers)
+        for what, values in (("pixels", question), ("answers", answers)):
+            if values.size and values.dtype.kind not in "iub":
+                raise InputError(f"{what} of type {values.dtype}: must be whole numbers of an integer type")
         if len(question) != len(answers):
             raise InputError(f"{len(answers)} answers to {len(question)} pixels: must be one each")
         seen = set(self._pixels)
         height, width = (np.inf, np.inf) if self.askable is None else self.askable.shape
-        for (row, column), answer in zip(question.tolist(), np.asarray(answers).tolist(), strict=True):
+        for (row, column), answer in zip(question.tolist(), answers.tolist(), strict=True):
             if not (0 <= row < height and 0 <= column < width):
                 raise InputError(f"pixel ({row}, {column}): lies outside the image of ({height}, {width})")
             if not 0 <= answer < self.classes and answer not in (VOID, UNSURE):

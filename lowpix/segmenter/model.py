@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional
 
-from lowpix.errors import InputError
+from lowpix.errors import InputError, is_plain
 from lowpix.options import shown
 from lowpix.segmenter.pretrained import PREFIX, Pretrained, open_pretrained, rebuild
 from lowpix.segmenter.unet import DatasetUNet
@@ -131,7 +131,8 @@ def _require_sound(metadata: Mapping[str, Any], weights: Mapping[str, torch.Tens
     classes, scale, size = metadata["classes"], metadata["scale"], metadata["size"]
     description, count = metadata["description"], len(classes)
     rules = {
-        "classes": isinstance(classes, list) and all(isinstance(name, str) and name for name in classes),
+        "classes": isinstance(classes, list)
+        and all(isinstance(name, str) and name and is_plain(name) for name in classes),
         "palette": np.array(metadata["palette"], np.uint8).shape == (count, 3),
         "scale": type(scale) in (int, float) and 1 / MOST_SCALE <= scale <= MOST_SCALE,
         "size": all(type(side) is int and 1 <= side < 2**31 for side in size) and len(size) == 2,

@@ -24,12 +24,18 @@ class Pretrained(nn.Module):
 
     Logits may be coarser than the input. `description` is all that `rebuild` needs. `mean` and `std` are those of
     the model's preprocessor, per channel, in units of 0 to 255. `bgr` says that the model reads blue before red.
+    Raises ValueError for a mean or std that no image can be normalised by.
     """
 
     def __init__(
         self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool = False
     ) -> None:
         super().__init__()
+        largest = torch.finfo(torch.float32).max
+        if len(mean) != 3 or not all(abs(value) <= largest for value in mean):
+            raise ValueError(f"image_mean must be three finite numbers, not {mean}")
+        if len(std) != 3 or not all(1 / largest < value <= largest for value in std):
+            raise ValueError(f"image_std must be three positive finite numbers, not {std}")
         self.model = model
         self.mean, self.std, self.bgr = mean, std, bgr
         config: Any = model.config
@@ -77,7 +83,9 @@ def open_pretrained(name: str, classes: int, from_scratch: bool, seed: int) -> P
                 model = auto.from_config(config)
             else:
                 model = auto.from_pretrained(name, config=config, **saved, **where)
-        return Pretrained(model.float(), *_normalisation(transformers, name))
+        pretrained = Pretrained(model.float(), *_normalisation(transformers, name))
+        _require_logits(pretrained, classes)
+        return pretrained
 
     return _reported(name, load)
 
@@ -103,6 +111,16 @@ def drawing_from(seed: int, device: torch.device | None = None) -> Iterator[None
     with torch.random.fork_rng(devices):
         torch.manual_seed(seed)
         yield
+
+
+def _require_logits(pretrained: Pretrained, classes: int) -> None:
+    """Raise ValueError unless the model makes finite logits of these classes from a grey image."""
+    training = pretrained.training
+    with torch.no_grad():
+        logits = pretrained.eval()(torch.zeros(1, 3, LEAST_SIDE, LEAST_SIDE))
+    pretrained.train(training)
+    if logits.ndim != 4 or logits.shape[:2] != (1, classes) or not logits.isfinite().all():
+        raise ValueError(f"it must make finite logits of {classes} classes from an RGB image")
 
 
 def _reported(name: str, build: Callable[[], Pretrained]) -> Pretrained:

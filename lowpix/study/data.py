@@ -11,12 +11,13 @@ from lowpix.data import Dataset
 from lowpix.data.check import Report
 from lowpix.data.options import difference
 from lowpix.errors import InputError
-from lowpix.storage import csv_bytes, read_csv
+from lowpix.storage import alone_in, csv_bytes, read_csv
 from lowpix.study.folder import Study, file_name
 from lowpix.study.seal import Seal, digest
-from lowpix.study.settings import keep_section, read_settings
+from lowpix.study.settings import keep_section, read_settings, require_section
 
 FILE = "data.csv"
+REMEDY = "use --fresh or another --out"
 LONGEST = 255 - len(".parquet")  # bytes of the name of a run's file
 COLUMNS = {"split": "str", "image": "str", "image_sha256": "str", "labels_sha256": "str"}
 """Columns of `data.csv`; `labels_sha256` is empty for an image without a label map."""
@@ -36,33 +37,49 @@ def keep_data(study: Study[Any, Any], parts: Mapping[Dataset, Report]) -> None:
         for name in report.digests:
             if len(file_name(name).encode()) > LONGEST:
                 raise InputError(f"{dataset.image_file(name) or name}: its name is too long for a study's files")
-    classes = {"classes": list(next(iter(parts)).classes)}
-    keep_section(study.folder / "study.toml", "data", classes)
-    known = read_data(study.folder)
-    if known.empty and study.finished():
-        print(
-            f"warning: {study.folder}: an older lowpix kept no digests of its images, so a change to them "
-            "cannot be found",
-            file=sys.stderr,
-        )
-    require_same(known, parts, "use --fresh or another --out")
+    keep_section(study.folder / "study.toml", "data", _classes(parts))
     rows = [
         (dataset.split, name, *digests)
         for dataset, report in parts.items()
         for name, digests in report.digests.items()
     ]
-    union = pd.concat([known, pd.DataFrame(rows, columns=list(COLUMNS))]).sort_values(list(COLUMNS))
-    union = union.drop_duplicates(["split", "image"], keep="last")  # with a label map, if there is one by now
-    if union.to_numpy().tolist() != known.to_numpy().tolist():
-        study.seal.write({FILE: csv_bytes(union)})
+    with alone_in(study.folder):
+        known = read_data(study.folder)
+        if known.empty and study.finished():
+            print(
+                f"warning: {study.folder}: an older lowpix kept no digests of its images, so a change to them "
+                "cannot be found",
+                file=sys.stderr,
+            )
+        require_same(known, parts, REMEDY)
+        union = pd.concat([known, pd.DataFrame(rows, columns=list(COLUMNS))]).sort_values(list(COLUMNS))
+        union = union.drop_duplicates(["split", "image"], keep="last")  # with a label map, if there is one by now
+        if union.to_numpy().tolist() != known.to_numpy().tolist():
+            study.seal.write({FILE: csv_bytes(union)})
 
 
 def refuse_other_data(folder: Path, parts: Mapping[Dataset, Report]) -> None:
-    """Raise InputError if a study in `folder` has recorded other images or label maps."""
-    record = folder / "study.toml"
-    if not record.exists() or difference(read_settings(record), next(iter(parts)).settings):
+    """Raise InputError if a study in `folder` has recorded other class names, images or label maps.
+
+    This is done before anything is written. A study that shares no image with the data set is one of another data
+    set, even if both have the same name.
+    """
+    record, first = folder / "study.toml", next(iter(parts))
+    if not record.exists() or difference(read_settings(record), first.settings):
         return  # no study, or one of another data set, which is refused by its settings
-    require_same(read_data(folder), parts, "use --fresh or another --out")
+    require_section(record, "data", _classes(parts))
+    known = read_data(folder)
+    require_same(known, parts, REMEDY)
+    of_split = known["image"][known["split"] == first.split]
+    if len(of_split) and of_split.isin(first.images).sum() == 0:
+        raise InputError(
+            f"{folder}: is a study of other images, such as {of_split.iloc[0]}, and none of them is in your data: "
+            f"{REMEDY}"
+        )
+
+
+def _classes(parts: Mapping[Dataset, Report]) -> dict[str, list[str]]:
+    return {"classes": list(next(iter(parts)).classes)}
 
 
 def digest_of(parts: Mapping[Dataset, Report]) -> str:

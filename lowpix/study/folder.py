@@ -5,26 +5,25 @@
     study.toml          the settings of the study, and the versions and machines that produced it
     lowpix.sha256       the seal of tables, pictures, data.csv and study.toml
 
-A `Kind` describes what differs between kinds of studies.
+A `Kind` (in `kind.py`) describes what differs between kinds of studies.
 """
 
 import re
-from abc import ABC, abstractmethod
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, Generic
 from urllib.parse import unquote
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from lowpix.errors import InputError
-from lowpix.storage import csv_bytes, parquet_bytes, read_csv, read_parquet, remove_leftovers
+from lowpix.errors import InputError, WorkError
+from lowpix.storage import csv_bytes, remove_leftovers, write_bytes
+from lowpix.study.kind import Kind, Run, Tables
 from lowpix.study.label_maps import parse_label_map
 from lowpix.study.seal import Seal
 from lowpix.study.settings import (
@@ -37,86 +36,8 @@ from lowpix.study.settings import (
     write_settings,
 )
 
-Run = TypeVar("Run")
-Tables = TypeVar("Tables", bound=tuple[pd.DataFrame, ...])
-Rows = dict[str, pd.DataFrame]
-"""Rows of tables, by file name."""
-
-
-@dataclass(frozen=True)
-class Table:
-    """One table of a study: the columns of its file, and the order of its rows."""
-
-    columns: pa.Schema | Mapping[str, str]
-    """The schema of a parquet file, or the pandas type of each column of a CSV file."""
-    order: tuple[str, ...]
-    """Columns that the rows are sorted by, so that the table does not depend on the order of work."""
-    others: str | None = None
-    """The pandas type of further columns of a CSV file."""
-    sort_key: Callable[[pd.Series], pd.Series] | None = None
-    """`key` of `pandas.DataFrame.sort_values`."""
-
-    def sorted(self, rows: pd.DataFrame) -> pd.DataFrame:
-        """The rows, sorted."""
-        return rows.sort_values(list(self.order), key=self.sort_key, ignore_index=True)
-
-    def read(self, path: Path, content: bytes) -> pd.DataFrame:
-        """Read a file's content, with every number exactly as written. Raises InputError for another table."""
-        if isinstance(self.columns, pa.Schema):
-            frame: pd.DataFrame = read_parquet(path, self.columns, content).to_pandas()
-            return frame
-        return read_csv(path, self.columns, "a table of a study", self.others, content)
-
-    def content(self, rows: pd.DataFrame) -> bytes:
-        """The rows as the content of a file."""
-        return parquet_bytes(rows, self.columns) if isinstance(self.columns, pa.Schema) else csv_bytes(rows)
-
-    def empty(self) -> pd.DataFrame:
-        """The table without rows."""
-        if isinstance(self.columns, pa.Schema):
-            frame: pd.DataFrame = self.columns.empty_table().to_pandas()
-            return frame
-        return pd.DataFrame(columns=list(self.columns)).astype(dict(self.columns))
-
-
-class Kind(ABC, Generic[Run, Tables]):
-    """A kind of study: how its runs are named and saved, and which tables are made from them."""
-
-    name: ClassVar[str]
-    """The name in `study.toml`."""
-    key: ClassVar[Mapping[str, type]]
-    """The parts of a run's key, with their types. They form its path under `runs`; the last is the file name."""
-    suffix: ClassVar[str] = ".parquet"
-    """Suffix of a run's file."""
-    stored: ClassVar[Mapping[str, Table]]
-    """Tables with the rows of runs, by file name, in the order of writing: a run in the last table is in all."""
-    derived: ClassVar[tuple[str, ...]] = ()
-    """CSV tables that are computed from the stored ones."""
-    outputs: ClassVar[tuple[str, ...]] = ()
-    """Other files and folders that the study writes, such as pictures."""
-    seals: ClassVar[tuple[str, ...]] = ()
-    """Seals of what other commands write to the folder; `--fresh` also removes these files."""
-    extendable: ClassVar[frozenset[str]]
-    """Options that may change when an existing study is extended."""
-
-    @abstractmethod
-    def key_of(self, run: Run) -> tuple[Any, ...]:
-        """The key of a run, in the order of `key`."""
-
-    @abstractmethod
-    def content(self, run: Run) -> bytes:
-        """The content of a run's file."""
-
-    @abstractmethod
-    def rows(self, files: Mapping[Path, bytes]) -> Rows:
-        """The rows of all `stored` tables, from the files of runs. Raises InputError for a faulty file."""
-
-    @abstractmethod
-    def tables(self, rows: Rows) -> Tables:
-        """The `stored` tables with these rows, followed by the `derived` tables."""
-
-    def remove_states(self, folder: Path) -> None:  # most kinds have no states
-        """Remove the states of unfinished runs. They change too often to be in a seal."""
+RECORDS = ("lowpix.sha256", "study.toml", "data.csv")
+"""Files that nothing but the start of a study can write."""
 
 
 class Study(Generic[Run, Tables]):
@@ -162,8 +83,7 @@ class Study(Generic[Run, Tables]):
 
     def finished(self) -> set[tuple[Any, ...]]:
         """The keys of all finished runs: those with a file, and those that the tables list."""
-        listed = self._read(list(self.kind.stored)[-1])[list(self.kind.key)]
-        return {*map(self._key, self._run_files()), *listed.itertuples(index=False, name=None)}
+        return {*map(self._key, self._run_files()), *self._listed()}
 
     def tables(self) -> Tables:
         """Make the tables of all finished runs. They do not depend on the order of work.
@@ -203,12 +123,25 @@ class Study(Generic[Run, Tables]):
         start, record = perf_counter(), self.folder / "study.toml"
         for file in self._run_files():
             self._read_run(file)  # a damaged one is found now, and not after hours of work
+        records = {file: file.read_bytes() for file in map(self.folder.joinpath, RECORDS) if file.exists()}
         try:
             yield
         finally:
+            for file, content in records.items():
+                if not file.exists():
+                    print(f"warning: {file}: was removed during the study; it is written again", file=sys.stderr)
+                    write_bytes(file, content)
             self.seal.write(pictures(self.write_tables()))
             record_work(record, perf_counter() - start, device)
         end_fresh(record)
+
+    def require_finished(self, keys: Iterable[tuple[Any, ...]]) -> None:
+        """Raise WorkError if one of these runs, which have all ended, is missing: somebody removed its file."""
+        finished = self.finished()
+        if missing := [key for key in keys if key not in finished]:
+            file = self.folder / f"{self._run_name(missing[0])}{self.kind.suffix}"
+            others = f", like {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise WorkError(f"{file}: was removed during the study{others}")
 
     def remove(self) -> None:
         """Remove the files that the study wrote, and no others.
@@ -235,6 +168,11 @@ class Study(Generic[Run, Tables]):
     def _is_sealed(self, file: Path) -> bool:
         return str(file.relative_to(self.folder)) in self.run_seal(*self._key(file)).digests()
 
+    def _listed(self) -> set[tuple[Any, ...]]:
+        """The keys of the runs in the tables."""
+        listed = self._read(list(self.kind.stored)[-1])[list(self.kind.key)]
+        return set(listed.itertuples(index=False, name=None))
+
     def _run_name(self, key: Sequence[object]) -> str:
         return "/".join(["runs", *(file_name(str(part)) for part in key)])
 
@@ -249,7 +187,9 @@ class Study(Generic[Run, Tables]):
         try:
             return self.run_seal(*self._key(file)).read(str(file.relative_to(self.folder)))
         except InputError as fault:
-            raise InputError(f"{fault}; without this file the run is done again") from None
+            listed = self._key(file) in self._listed()
+            without = "the tables keep the run's rows" if listed else "the run is done again"
+            raise InputError(f"{fault}; without this file {without}") from None
         except OSError as fault:
             raise InputError(f"{file}: cannot be read ({fault.strerror})") from None
 
@@ -297,7 +237,7 @@ def open_study(
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: is a file; a study needs a folder")
     if fresh:
-        _require_not_a_home(folder)
+        require_not_a_home(folder)
     outputs = ("runs", *kind.outputs, *kind.derived, *kind.stored)
     there = [name for name in (*outputs, "data.csv") if (folder / name).exists()]
     if there and not record.exists():
@@ -328,7 +268,7 @@ def require_apart(out: Path, inputs: Iterable[Path], option: str = "--out") -> N
             )
 
 
-def _require_not_a_home(folder: Path) -> None:
+def require_not_a_home(folder: Path) -> None:
     """Refuse to start afresh in the home folder, the current folder and those above it."""
     here = Path.cwd().resolve()
     if folder.resolve() in (here, *here.parents, Path.home().resolve()):

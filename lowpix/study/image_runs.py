@@ -12,7 +12,8 @@ import pyarrow as pa
 
 from lowpix.reveal.log import UNSURE
 from lowpix.storage import parquet_bytes, read_parquet
-from lowpix.study.folder import Kind, Rows, Table, image_file
+from lowpix.study.folder import image_file
+from lowpix.study.kind import Kind, Rows, Table
 from lowpix.study.tables import CURVES, KEY, REVEALED, RUNS, SUMMARY, revealed_pixels, summarise
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 
 from lowpix.errors import InputError
-from lowpix.storage import write_bytes
+from lowpix.storage import naming, write_bytes
 
 
 class Seal:
@@ -52,10 +52,11 @@ class Seal:
         """Write files in the given order, each completely or not at all.
 
         Raises:
-            InputError: an existing file was not written by the program, or has changed since.
+            InputError: an existing file was not written by the program, or has changed since, and its content is
+                not the new one.
         """
-        for name in files:
-            self._require_own(name)
+        for name, content in files.items():
+            self._require_own(name, content)
         self._append(files)
         for name, content in files.items():
             write_bytes(self.folder / name, content)
@@ -115,21 +116,25 @@ class Seal:
         """Add the lines of files."""
         self.file.parent.mkdir(parents=True, exist_ok=True)
         lines = "".join(f"{digest(content)} {mark}{name}\n" for name, content in files.items()).encode()
-        with self.file.open("ab", buffering=0) as seal:  # in one write, so that lines of two processes never mix
+        with (
+            naming(self.file),
+            self.file.open("ab", buffering=0) as seal,
+        ):  # in one write, so that lines of two processes never mix
             if seal.tell() and _last_byte(self.file) != b"\n":  # a kill left the last line incomplete
                 lines = b"\n" + lines
             while lines:  # a full disk can cut a write short
                 lines = lines[seal.write(lines) :]
             os.fsync(seal.fileno())
 
-    def _require_own(self, name: str) -> None:
+    def _require_own(self, name: str, new: bytes | None = None) -> None:
+        """Raise InputError if a file exists, with a content that is neither in the seal nor `new`."""
         path = self.folder / name
         try:
-            found = digest(path.read_bytes())
+            there = path.read_bytes()
         except FileNotFoundError:
             return
-        # read after the file: if another process has just written the file, it wrote the line before
-        if found not in self.digests().get(name, set()):
+        # the seal is read after the file: if another process has just written the file, it wrote the line before
+        if there != new and digest(there) not in self.digests().get(name, set()):
             raise InputError(
                 f"{path}: was not written by lowpix, or has changed since: move it, or name another folder"
             )

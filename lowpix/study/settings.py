@@ -13,6 +13,7 @@ from typing import Any
 import tomli_w
 
 from lowpix.errors import InputError
+from lowpix.storage import alone_in
 from lowpix.study.seal import Seal
 
 UNSET = "unset"  # shown for an option that is None; TOML has no null, so None is not written
@@ -55,25 +56,27 @@ def write_settings(
     `earlier` that exist.
     """
     new = _as_toml(settings)
-    if not path.exists():
-        _write(path, {"kind": kind, "settings": new, "produced": []})
-        return
-    document = _read(path)
-    if (there := read_kind(path)) != kind:
-        raise InputError(f"{path.parent}: holds a study of kind {there}, not {kind}: name another folder")
-    old = document["settings"]
-    if changed := _differences(old, new, extendable):
-        raise InputError(
-            f"{path}: {changed}; only {', '.join(sorted(extendable))} may change (--fresh starts anew)"
-        )
-    merged = {key: _cover(old.get(key), new.get(key)) for key in {**old, **new}}
-    Seal(path.parent).adopt([path.name, *earlier])
-    _write(path, {**document, "kind": kind, "settings": _as_toml(merged)})
+    with alone_in(path.parent):
+        if not path.exists():
+            _write(path, {"kind": kind, "settings": new, "produced": []})
+            return
+        document = _read(path)
+        if (there := read_kind(path)) != kind:
+            raise InputError(f"{path.parent}: holds a study of kind {there}, not {kind}: name another folder")
+        old = document["settings"]
+        if changed := _differences(old, new, extendable):
+            raise InputError(
+                f"{path}: {changed}; only {', '.join(sorted(extendable))} may change (--fresh starts anew)"
+            )
+        merged = {key: _cover(old.get(key), new.get(key)) for key in {**old, **new}}
+        Seal(path.parent).adopt([path.name, *earlier])
+        _write(path, {**document, "kind": kind, "settings": _as_toml(merged)})
 
 
 def begin_fresh(path: Path, data: str) -> None:
     """Record that a fresh start with this digest of the data has begun; `end_fresh` removes the record."""
-    _write(path, {"fresh": data, **_read(path)})
+    with alone_in(path.parent):
+        _write(path, {"fresh": data, **_read(path)})
 
 
 def fresh_begun(path: Path, kind: str, settings: Mapping[str, Any], data: str) -> bool:
@@ -85,21 +88,36 @@ def fresh_begun(path: Path, kind: str, settings: Mapping[str, Any], data: str) -
 
 def end_fresh(path: Path) -> None:
     """Record that the study has ended."""
-    document = _read(path)
-    if document.pop("fresh", None) is not None:
-        _write(path, document)
+    with alone_in(path.parent):
+        document = _read(path)
+        if document.pop("fresh", None) is not None:
+            _write(path, document)
 
 
-def keep_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
+def keep_section(path: Path, section: str, values: Mapping[str, Any], growing: bool = False) -> None:
     """Write `values` to a section of a `study.toml`; if the section exists, the values must be the same.
 
-    Raises InputError if they differ; the message names each difference with both values.
+    A `growing` section may get further keys. Raises InputError as `require_section` does.
     """
-    document, new = _read(path), _as_toml(values)
-    if section not in document:
-        _write(path, {**document, section: new})
-    elif changed := _differences(document[section], new):
-        raise InputError(f"{path}: {section}: {changed} (--fresh starts anew)")
+    with alone_in(path.parent):
+        require_section(path, section, values, growing)
+        document = _read(path)
+        kept = document.get(section, {}) | _as_toml(values)
+        if document.get(section) != kept:
+            _write(path, {**document, section: kept})
+
+
+def require_section(path: Path, section: str, values: Mapping[str, Any], growing: bool = False) -> None:
+    """Raise InputError if a section of a `study.toml` exists and holds other values.
+
+    The message names each difference with both values. A `growing` section may lack some keys or have others.
+    """
+    there, new = _read(path).get(section), _as_toml(values)
+    if there is not None:
+        if growing:
+            there, new = ({key: each[key] for key in there.keys() & new.keys()} for each in (there, new))
+        if changed := _differences(there, new):
+            raise InputError(f"{path}: {section}: {changed} (--fresh starts anew)")
 
 
 def record_work(path: Path, seconds: float, device: str) -> None:
@@ -108,15 +126,17 @@ def record_work(path: Path, seconds: float, device: str) -> None:
     Each set of versions, commit and device has its own entry. So the file shows if a study went on after an
     update.
     """
-    document, producer = _read(path), _producer(device)
-    for entry in document["produced"]:
-        if all(entry.get(key) == value for key, value in producer.items()):
-            break
-    else:
-        entry = {**producer, "since": datetime.now(UTC).replace(microsecond=0), "wall_seconds": 0.0}
-        document["produced"].append(entry)
-    entry["wall_seconds"] = round(entry["wall_seconds"] + seconds, 1)
-    _write(path, document)
+    producer = _producer(device)
+    with alone_in(path.parent):
+        document = _read(path)
+        for entry in document["produced"]:
+            if all(entry.get(key) == value for key, value in producer.items()):
+                break
+        else:
+            entry = {**producer, "since": datetime.now(UTC).replace(microsecond=0), "wall_seconds": 0.0}
+            document["produced"].append(entry)
+        entry["wall_seconds"] = round(entry["wall_seconds"] + seconds, 1)
+        _write(path, document)
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], but: Collection[str] = ()) -> str:
