@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter, minimum_filter
 
 from lowpix.data import IGNORE
 from lowpix.errors import InputError
@@ -30,6 +31,18 @@ def confusion(truth: NDArray[np.uint8], prediction: NDArray[np.uint8], classes: 
         if faulty.size:
             raise InputError(f"confusion: label {faulty[0]} in the {what}, with {classes} classes")
     return np.concatenate([cells[:classes, :classes], cells[:classes, IGNORE:]], axis=1)
+
+
+def off_border(truth: NDArray[np.uint8], distance: int = 2) -> NDArray[np.bool_]:
+    """The non-void pixels farther than `distance` pixels from any pixel with another label, void included.
+
+    Accuracy on them leaves out the band around borders, where label maps themselves are uncertain (the trimap of
+    Kohli, Ladický and Torr, "Robust higher order potentials for enforcing label consistency", IJCV 2009).
+    Distances are chessboard distances. `truth` and the result are `(H, W)`.
+    """
+    size = 2 * distance + 1
+    off: NDArray[np.bool_] = (maximum_filter(truth, size) == minimum_filter(truth, size)) & (truth != IGNORE)
+    return off
 
 
 def accuracy(confusion: NDArray[np.int64]) -> float:

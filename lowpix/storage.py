@@ -4,7 +4,7 @@ import math
 import os
 import re
 import socket
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
@@ -55,12 +55,18 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 
 def read_csv(
-    path: Path, kinds: Mapping[str, str], what: str, others: str | None = None, content: bytes | None = None
+    path: Path,
+    kinds: Mapping[str, str],
+    what: str,
+    others: str | None = None,
+    content: bytes | None = None,
+    added: Collection[str] = (),
 ) -> pd.DataFrame:
     """Read columns of a CSV file; `kinds` maps their names to pandas types.
 
     With `others`, all further columns are read as that type. `content` is the content of the file, if it was read
-    before. Raises InputError if the file cannot be read as `what`.
+    before. Columns named in `added` may be missing, because an older version wrote the file; they are then empty.
+    Raises InputError if the file cannot be read as `what`.
     """
     try:
         content = path.read_bytes() if content is None else content
@@ -68,20 +74,27 @@ def read_csv(
             kinds = {str(column): others for column in pd.read_csv(BytesIO(content), nrows=0).columns} | dict(
                 kinds
             )
-        return pd.read_csv(
+        table = pd.read_csv(
             BytesIO(content),
             dtype={column: kind for column, kind in kinds.items() if kind != "float64"},
             # pandas' parser can get the last bit wrong
             converters={column: _float for column, kind in kinds.items() if kind == "float64"},
             keep_default_na=False,  # an image may have the name "null"
             na_values={column: [""] for column, kind in kinds.items() if kind == "Int64"},
-        )[list(kinds)]
+        )
+        for column in set(added) & kinds.keys() - set(table.columns):
+            table[column] = pd.Series(pd.NA if kinds[column] == "Int64" else math.nan, table.index, kinds[column])
+        return table[list(kinds)]
     except (OSError, ValueError, KeyError) as fault:
         raise InputError(f"{path}: cannot be read as {what} ({_one_line(fault)})") from None
 
 
-def read_parquet(path: Path, schema: pa.Schema, content: bytes | None = None) -> pa.Table:
+def read_parquet(
+    path: Path, schema: pa.Schema, content: bytes | None = None, added: Collection[str] = ()
+) -> pa.Table:
     """Read a parquet file; `content` is its content, if it was read before.
+
+    Columns named in `added` may be missing, because an older version wrote the file. Their values are then null.
 
     Raises InputError if it cannot be read, or its columns are not those of `schema`.
     """
@@ -89,6 +102,9 @@ def read_parquet(path: Path, schema: pa.Schema, content: bytes | None = None) ->
         table = pq.ParquetFile(path if content is None else pa.BufferReader(content)).read()
     except (OSError, ValueError, pa.ArrowException) as fault:
         raise InputError(f"{path}: cannot be read as a table ({_one_line(fault)})") from None
+    for place, column in enumerate(schema):
+        if column.name in added and column.name not in table.column_names:
+            table = table.add_column(place, column, pa.nulls(len(table), column.type))
     try:
         return table.cast(schema).replace_schema_metadata(table.schema.metadata)  # large_string becomes string
     except (pa.ArrowException, ValueError):

@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lowpix.metrics import accuracy, confusion, miou
+from lowpix.metrics import accuracy, confusion, miou, off_border
 from lowpix.reveal.oracle import Oracle
 from lowpix.reveal.schedule import Schedule
 from lowpix.reveal.session import ImageSession, Prediction, fit
+
+MEASURES = ("accuracy", "accuracy_unrevealed", "accuracy_off_border", "miou", "classes_missed")
 
 
 @dataclass(eq=False)
@@ -42,6 +44,7 @@ class Case:
 
     def __post_init__(self) -> None:
         self.seconds = self.preparation
+        self._off_border = None if self.truth is None else off_border(self.truth)
 
     def ask(self, count: int) -> None:
         """Start a round: ask the oracle, and tell the session its answers."""
@@ -64,19 +67,26 @@ class Case:
         }
 
     def _scores(self, predicted: NDArray[np.uint8], pseudo_labels: NDArray[np.uint8]) -> dict[str, float]:
-        if self.truth is None:
-            return dict.fromkeys(("accuracy", "accuracy_unrevealed", "miou"), math.nan)
+        if self.truth is None or self._off_border is None:
+            return dict.fromkeys(MEASURES, math.nan)
         # one pass over the image; the few pixels asked are then subtracted, and added with their answers
         classes, asked = self.session.classes, tuple(self.session.log.pixels.T)
         all_but_asked = confusion(self.truth, predicted, classes) - confusion(
             self.truth[asked], predicted[asked], classes
         )
         whole = all_but_asked + confusion(self.truth[asked], pseudo_labels[asked], classes)
-        return {
-            "accuracy": accuracy(whole),
-            "accuracy_unrevealed": accuracy(all_but_asked),
-            "miou": miou(whole),
-        }
+        inside = self._off_border
+        right = np.count_nonzero(pseudo_labels[inside] == self.truth[inside])
+        answered = np.unique(self.session.log.labelled()[1])
+        missed = np.setdiff1d(np.flatnonzero(whole.sum(1)), answered)
+        values = (
+            accuracy(whole),
+            accuracy(all_but_asked),
+            right / count if (count := np.count_nonzero(inside)) else math.nan,
+            miou(whole),
+            len(missed),
+        )
+        return dict(zip(MEASURES, values, strict=True))
 
     def told(self) -> list[dict[str, NDArray[Any]]]:
         """For each round, the `rows` and `columns` of the pixels asked, and their answers as `labels`."""

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 class NetworkOptions:
     """The network of an image."""
 
-    network: Literal["mlp", "mlp_float32", "unet"] = "mlp"
-    """mlp: per-pixel networks, in bfloat16 if the processor supports it;
+    network: Annotated[tuple[Literal["mlp", "mlp_float32", "unet"], ...], NOT_EMPTY] = ("mlp",)
+    """Several may be given; each with each acquisition is a setting.
+    mlp: per-pixel networks, in bfloat16 if the processor supports it;
     mlp_float32: the same in float32; unet: a convolutional network."""
+    smoothing: Annotated[tuple[Literal["none", "edges"], ...], NOT_EMPTY] = ("none",)
+    """Several may be given, likewise. edges: smooth the probabilities along the edges of the image."""
     members: Annotated[int | None, between(1, 1000)] = None
     """Number of networks in the ensemble of an image; if not given, 4 for mlp and 1 for unet."""
     members_from: Literal["ensemble", "dropout"] = "ensemble"
@@ -39,9 +42,10 @@ class AskingOptions:
     """Names of the images to use; if not given, all."""
     acquisition: Annotated[tuple[str, ...], NOT_EMPTY] = ("margin",)
     """How pixels are chosen. Several may be given; each is a setting:
-    random, stratified, spaced, entropy, least_confidence, margin, bald, mean_std,
-    variation_ratio, power_bald, balent, error_depth (privileged: uses the true labels),
-    or your own function as module:function."""
+    random, stratified, spaced, entropy, least_confidence, margin,
+    facility (until 80 pixels also unlike any pixel asked before, then margin),
+    bald, mean_std, variation_ratio, power_bald, balent,
+    error_depth (privileged: uses the true labels), or your own function as module:function."""
     oracle_noise: Annotated[float, between(0, 1)] = 0.0
     """Share of wrong answers; they are uniform over the other classes."""
     oracle_refusal: Annotated[float, between(0, 1)] = 0.0
@@ -96,8 +100,9 @@ class Options(RunOptions, RepeatOptions, AskingOptions, NetworkOptions, DataOpti
         from lowpix.reveal.acquisition import find_acquisition
 
         check_options(self)
-        network = find_network(self.network)
-        compared = self.mc_samples if self._dropout else self.members or network.members
+        networks = [find_network(name) for name in self.network]
+        fewest = min(self.members or network.members for network in networks)
+        compared = self.mc_samples if self._dropout else fewest
         for name in self.acquisition:
             least = find_acquisition(name).least_members
             rule = f"given at least {least} members to compare: use --members {least} or --members-from dropout"
@@ -106,19 +111,21 @@ class Options(RunOptions, RepeatOptions, AskingOptions, NetworkOptions, DataOpti
         require("members", self.members, not self._dropout or self.members in (None, 1), one)
         kept = all(self.first_pixels <= budget <= self.max_pixels for budget in self.keep_at)
         require("keep_at", self.keep_at, kept, "between --first-pixels and --max-pixels")
-        alone = f"1, since {self.network} trains images one by one"
-        require("stack", self.stack, network.stacks or self.stack in (None, 1), alone)
+        for network in networks:
+            alone = f"1, since {network.name} trains images one by one"
+            require("stack", self.stack, network.stacks or self.stack in (None, 1), alone)
 
     def settings(self) -> "list[Setting]":
-        """The settings of the study, one for each acquisition."""
+        """The settings of the study: each network with each smoothing and acquisition."""
         from lowpix.image_study.setting import Setting
         from lowpix.reveal.schedule import Schedule
         from lowpix.reveal.session import Selection
 
         return [
             Setting(
-                network=self.network,
-                members=self.resolved_members(),
+                network=network,
+                smoothing=smoothing,
+                members=self.members,
                 dropout=self.dropout if self._dropout else 0,
                 samples=self.mc_samples,
                 acquisition=acquisition,
@@ -130,14 +137,10 @@ class Options(RunOptions, RepeatOptions, AskingOptions, NetworkOptions, DataOpti
                 oracle_noise=self.oracle_noise,
                 oracle_refusal=self.oracle_refusal,
             )
+            for network in dict.fromkeys(self.network)
+            for smoothing in dict.fromkeys(self.smoothing)
             for acquisition in dict.fromkeys(self.acquisition)
         ]
-
-    def resolved_members(self) -> int:
-        """Number of networks per image."""
-        from lowpix.networks import find_network
-
-        return self.members or (1 if self._dropout else find_network(self.network).members)
 
     @property
     def _dropout(self) -> bool:

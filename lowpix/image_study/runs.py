@@ -7,7 +7,7 @@ import torch
 
 from lowpix.data import Dataset
 from lowpix.image_study.loop import Case, reveal
-from lowpix.image_study.setting import Setting, Unit
+from lowpix.image_study.setting import Setting, Shared, Unit
 from lowpix.reveal.oracle import Oracle
 from lowpix.reveal.session import Prediction
 from lowpix.study.folder import Study
@@ -77,12 +77,10 @@ class _Task:
         finished = self.study.finished()
         for unit in units:
             name, seed = unit
-            first: Case | None = None
+            shared = Shared()
             for setting in self.settings:
                 if (setting.name, seed, name) not in finished:
-                    case = setting.start(self.dataset, unit, self.device, first, self.oracles)
-                    first = first or case
-                    yield case
+                    yield setting.start(self.dataset, unit, self.device, shared, self.oracles)
 
 
 @dataclass(frozen=True)

@@ -2,25 +2,43 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 
 from lowpix.data import IGNORE, Dataset
-from lowpix.errors import InputError
+from lowpix.errors import InputError, choose
 from lowpix.image_study.loop import Case
+from lowpix.networks import find_network
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.oracle import LabelMapOracle, Oracle
 from lowpix.reveal.schedule import Schedule
 from lowpix.reveal.session import ImageSession, Selection
+from lowpix.reveal.smoothing import SMOOTHINGS
 from lowpix.seeds import seed_for
-from lowpix.study.image_runs import Run
+from lowpix.study.image_runs import Run, setting_name
 
 Unit = tuple[str, int]
 """An image's name and a seed."""
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the sessions of one image share, whatever their settings: each is computed once, when it is needed."""
+
+    made: dict[str, tuple[Any, float]] = field(default_factory=dict)
+    """Values by name, with the seconds that they took."""
+
+    def get(self, name: str, make: Callable[[], Any]) -> tuple[Any, float]:
+        """The value of this name and its seconds."""
+        if name not in self.made:
+            start = perf_counter()
+            self.made[name] = make(), perf_counter() - start
+        return self.made[name]
 
 
 @dataclass(frozen=True)
@@ -28,7 +46,8 @@ class Setting:
     """How the pixels of an image are revealed. The fields are explained in `lowpix.image_study.Options`."""
 
     network: str
-    members: int
+    smoothing: str
+    members: int | None
     dropout: float
     samples: int
     acquisition: str
@@ -43,14 +62,14 @@ class Setting:
     @property
     def name(self) -> str:
         """The setting's name in tables and files."""
-        return f"{self.network}-{find_acquisition(self.acquisition).name}"
+        return setting_name(self.network, find_acquisition(self.acquisition).name, self.smoothing)
 
     def start(
         self,
         dataset: Dataset,
         unit: Unit,
         device: torch.device,
-        like: Case | None = None,
+        shared: Shared | None = None,
         oracles: Callable[[str], Oracle] | None = None,
     ) -> Case:
         """Start a run.
@@ -59,7 +78,7 @@ class Setting:
             dataset: the data set of the image.
             unit: image and seed.
             device: where the networks are trained.
-            like: another run of the same image and network, to share the network's input features.
+            shared: what runs of this image share, if there are several.
             oracles: gives the oracle of an image by name; by default the label map answers.
 
         Raises:
@@ -71,6 +90,12 @@ class Setting:
         if truth is None:
             self.require_without_truth(name, oracles)
         classes = len(dataset.classes)
+        shared = shared or Shared()
+        find_edges = choose("--smoothing", self.smoothing, SMOOTHINGS)
+        before = perf_counter() - start
+        inputs, in_inputs = shared.get(self.network, lambda: find_network(self.network).inputs(image, device))
+        edges, in_edges = shared.get("edges", lambda: find_edges(image, device)) if find_edges else (None, 0.0)
+        start = perf_counter()
         # seeds do not depend on the setting: all settings share first pixels, initial weights and wrong answers
         session = ImageSession(
             image,
@@ -82,10 +107,12 @@ class Setting:
             samples=self.samples,
             acquisition=self.acquisition,
             selection=self.selection,
+            smoothing=self.smoothing,
             seed=seed_for(seed, dataset.name, name, "session"),
             truth=truth if find_acquisition(self.acquisition).privileged else None,
             device=device,
-            inputs=like.session.inputs if like else None,
+            inputs=inputs,
+            edges=edges,
         )
         oracle_seed = seed_for(seed, dataset.name, name, "oracle")
         if oracles is not None:
@@ -93,8 +120,8 @@ class Setting:
         else:
             assert truth is not None, "refused above"
             oracle = LabelMapOracle(truth, classes, self.oracle_noise, self.oracle_refusal, oracle_seed)
-        # the time of shared inputs counts for each run, because a single run would have to compute them
-        preparation = like.preparation if like else perf_counter() - start
+        # what is shared counts for each run, because a single run would have to compute it
+        preparation = before + in_inputs + in_edges + perf_counter() - start
         return Case(self.name, unit, session, oracle, truth, self.schedule.keep_at, preparation)
 
     def require_without_truth(self, name: str, oracles: Callable[[str], Oracle] | None) -> None:

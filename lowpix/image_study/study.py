@@ -109,13 +109,14 @@ def _work(
     if not left:
         print(plan)
         return
-    stacks = device.type == "cuda" and find_network(options.network).stacks
+    stacks = device.type == "cuda" and all(find_network(name).stacks for name in options.network)
     stack = options.stack or (64 if stacks else 1)
-    # the case is not kept in a variable, because it holds the features of a whole image
-    a_run = seconds_a_run(
-        settings[0].start(dataset, units[0], device, oracles=oracles and _nobody), settings[0].schedule
-    )
-    seconds = a_run * left / min(options.jobs, -(-len(units) // stack))
+    # no case is kept in a variable, because it holds the features of a whole image
+    runs = [
+        seconds_a_run(setting.start(dataset, units[0], device, oracles=oracles and _nobody), setting.schedule)
+        for setting in settings[:: len(options.acquisition)]  # all acquisitions take about as long
+    ]
+    seconds = sum(runs) / len(runs) * left / min(options.jobs, -(-len(units) // stack))
     at_most = f"at most about {clock(seconds)}: less if images reach the target early"
     print(f"{plan}, in {at_most if options.stop == 'target' else f'about {clock(seconds)}'}", flush=True)
     outcomes: dict[str, list[float]] = {}
@@ -165,4 +166,4 @@ def _settings(dataset: Dataset, options: Options) -> dict[str, object]:
     """The resolved options, for `study.toml`."""
     unused = {"stack", *(DROPOUT if options.members_from == "ensemble" else ())}
     none_if_empty = {"images": options.images or None, "keep_at": options.keep_at or None}
-    return settings_of(options, dataset, unused) | {"members": options.resolved_members()} | none_if_empty
+    return settings_of(options, dataset, unused) | none_if_empty

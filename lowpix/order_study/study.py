@@ -183,11 +183,10 @@ def _work(given: Given, images: Sequence[str], study: Study[OrderRun, OrderTable
     print(f"{data}: {len(every)} runs, {left} of them to do", flush=True)
     if not left:
         return
-    settings = given.source.settings
     training = Training(
         given.setting,
-        settings["network"],
-        settings["members"],
+        given.source.network,
+        given.source.members,
         options.batch,
         options.plateau_cap,
         find_device(options.device),

@@ -36,7 +36,7 @@ class Facility:
     def pick(
         self,
         count: int,
-        margins: NDArray[np.float32],
+        margins: NDArray[np.float32] | None,
         candidates: NDArray[np.bool_],
         asked: NDArray[np.int64],
         spacing: float,
@@ -52,30 +52,37 @@ class Facility:
 
         Args:
             count: number of picks.
-            margins: `(H, W)`, the scores of `lowpix.reveal.acquisition.margin`, −1 to 0.
+            margins: `(H, W)`, the scores of `lowpix.reveal.acquisition.margin`, −1 to 0; None before the first
+                fit, when all pixels are equally uncertain.
             candidates: `(H, W)` bool, the pixels that may still be asked.
-            asked: `(n, 2)` int64, rows and columns of all pixels asked so far; n > 0.
-            spacing: chessboard distance in pixels that the picks keep from each other.
+            asked: `(n, 2)` int64, rows and columns of all pixels asked so far.
+            spacing: chessboard distance in pixels that the picks keep from each other, while there is room.
 
         Returns:
             `(k, 2)` int64 rows and columns, in order; k < `count` if no node is left.
         """
         device = self._pixels.device
-        uncertainty = 1 + torch.from_numpy(margins.ravel()).to(device)[self._pixels]
+        uncertainty = torch.ones(len(self._pixels), device=device)
+        if margins is not None:
+            uncertainty += torch.from_numpy(margins.ravel()).to(device)[self._pixels]
         left = torch.from_numpy(candidates.ravel()).to(device)[self._pixels]
-        covered = _similarity(self._nodes, self._features[self._flat(asked)].float()).amax(1)
+        covered = torch.zeros_like(uncertainty)
+        if len(asked):
+            covered = _similarity(self._nodes, self._features[self._flat(asked)].float()).amax(1)
         rows, columns = self._pixels // self._shape[1], self._pixels % self._shape[1]
         picks: list[int] = []
-        for number in range(len(asked), len(asked) + count):
-            if not left.any():
-                break
+        apart = left
+        for number in range(len(asked), len(asked) + min(count, int(left.sum()))):
+            if not apart.any():
+                apart = left
             weight = uncertainty + FLOOR * max(0.0, 1 - number / UNTIL)
             gains = (self._similarity - covered).clamp_(min=0) @ weight
-            best = int(gains.masked_fill(~left, -1).argmax())
+            best = int(gains.masked_fill(~apart, -1).argmax())
             picks.append(int(self._pixels[best]))
             covered = torch.maximum(covered, self._similarity[best])
             near = torch.maximum((rows - rows[best]).abs(), (columns - columns[best]).abs()) <= spacing
-            left = left & ~near
+            left = left & (self._pixels != self._pixels[best])
+            apart = apart & ~near
         return np.stack(np.divmod(np.array(picks, np.int64), self._shape[1]), 1)
 
     def _flat(self, pixels: NDArray[np.int64]) -> torch.Tensor:

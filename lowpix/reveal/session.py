@@ -21,10 +21,8 @@ from lowpix.networks.learner import Learner, padded, train
 from lowpix.reveal.acquisition import entropy, error_depth, find_acquisition, least_confidence, margin
 from lowpix.reveal.facility import UNTIL, Facility
 from lowpix.reveal.log import UNSURE, Log
-from lowpix.reveal.smoothing import SMOOTHINGS, Edges, geometric_mean, smooth
+from lowpix.reveal.smoothing import SMOOTHINGS, Edges, smooth
 from lowpix.seeds import seed_for
-
-TILE = 8192  # pixels that are scored at a time, so that they stay in the cache
 
 
 @dataclass(frozen=True)
@@ -62,8 +60,8 @@ class ImageSession:
         acquisition: a name in `lowpix.reveal.acquisition.ACQUISITIONS`, or your own `module:function`.
         selection: how pixels are chosen from scores.
         smoothing: `"edges"` smooths the probabilities along the edges of the image (`lowpix.reveal.smoothing`).
-            Labels and confidence come from the smoothed ones. Acquisitions that compare members read each
-            member's own; the others read the geometric mean of both. `"none"` does not smooth.
+            Labels and confidence come from the smoothed ones; scores do not, because small regions that were
+            wiped out would never be asked. `"none"` does not smooth.
         seed: seed of first pixels, initial weights, noise and ties. Sessions with the same image and seed share
             them, whatever their settings.
         truth: `(H, W)` uint8, read only by privileged acquisitions.
@@ -143,12 +141,13 @@ class ImageSession:
     def ask(self, count: int) -> NDArray[np.int64]:
         """The next pixels to ask, `(k, 2)` rows and columns, from the last score map.
 
-        Before the first `predict`, pixels are drawn uniformly. k < `count` if candidate pixels run out.
+        Before the first `predict`, pixels are drawn uniformly, but not by facility location. k < `count` if
+        candidate pixels run out.
         """
         if self.acquisition.spread is not None and self.log.asked:
             draw = np.random.default_rng(seed_for(self.seed, "spread"))
             return self.acquisition.spread(self.log.candidates(), self.log.pixels, count, draw)
-        if self._facility and self.scores is not None and 0 < self.log.asked < UNTIL:
+        if self._facility and self.log.asked < UNTIL:
             return self._facility.pick(
                 count, self.scores, self.log.candidates(), self.log.pixels, self.selection.spacing
             )
@@ -265,22 +264,14 @@ class ImageSession:
             else:
                 largest, label = mean[0].max(0)
                 labels[where], confidence[where] = label, largest.clamp(max=1)
-            if self._score is not None and (whole is None or self.acquisition.members):
+            if self._score is not None:
                 # (M, n, C) in shape, but class-major in memory
                 given = (members if self.acquisition.members else mean).transpose(1, 2)
                 scores[where] = self._score(given, *(() if noise is None else (noise[where],)))
-        if whole is None:
-            return labels, confidence, scores
-        assert self.edges is not None
-        smoothed = smooth(self.edges, whole, *answers)
-        confidence, label = smoothed.max(0)
-        if self._score is not None and not self.acquisition.members:
-            given = geometric_mean(whole, smoothed)
-            for start in range(0, pixels, TILE):
-                where = slice(start, start + TILE)
-                extra = () if noise is None else (noise[where],)
-                scores[where] = self._score(given[None, :, where].transpose(1, 2), *extra)
-        return label.to(torch.uint8), confidence.clamp_(max=1), scores
+        if whole is not None and self.edges is not None:
+            confidence, label = smooth(self.edges, whole, *answers).max(0)
+            labels, confidence = label.to(torch.uint8), confidence.clamp_(max=1)
+        return labels, confidence, scores
 
     def remember(self) -> None:
         """Record a fit in the log, and keep a copy of the networks for `undo`."""

@@ -22,7 +22,6 @@ VOTE, VOTE_FROM = 2.5, 50  # weight of the segment's mean, until this number of 
 PULL, LEAST_PULL, MOST_PULL = 1e-4, 0.01, 0.1  # weight of the networks' own probabilities, per revealed pixel
 PULL_OF_ANSWERS = 100.0
 ITERATIONS = 10  # about as good as convergence, and answers then reach no farther than 10 pixels
-LEAST = 1e-6  # smallest probability in the geometric mean
 
 
 @dataclass(frozen=True)
@@ -77,14 +76,6 @@ def smooth(edges: Edges, mean: torch.Tensor, pixels: torch.Tensor, answers: torc
     pull[pixels] = PULL_OF_ANSWERS
     result[seen] = _normalised(random_walk(edges, prior, pull).clamp_(min=0))
     return result
-
-
-def geometric_mean(mean: torch.Tensor, smoothed: torch.Tensor) -> torch.Tensor:
-    """√(p·x), renormalised, of the mean probabilities p and the smoothed ones x, all `(C, N)` float32.
-
-    Pixels are chosen by it. The smoothed probabilities alone would be sure of small regions that they wiped out.
-    """
-    return _normalised((mean.clamp(LEAST, 1) * smoothed.clamp(LEAST, 1)).sqrt_())
 
 
 def segment_vote(mean: torch.Tensor, segments: torch.Tensor, weight: float) -> torch.Tensor:

@@ -14,7 +14,7 @@ from lowpix.reveal.log import UNSURE
 from lowpix.storage import parquet_bytes, read_parquet
 from lowpix.study.folder import image_file
 from lowpix.study.kind import Kind, Rows, Table
-from lowpix.study.tables import CURVES, KEY, REVEALED, RUNS, SUMMARY, revealed_pixels, summarise
+from lowpix.study.tables import ADDED, CURVES, KEY, REVEALED, RUNS, SUMMARY, revealed_pixels, summarise
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Run:
     """A finished run: one image × setting × seed, with all that the tables need.
 
     `rounds` has a row per round, in order, with the columns `round asked revealed fraction accuracy
-    accuracy_unrevealed miou seconds rows columns labels`. The lists `rows`, `columns` and `labels` hold the pixels
-    asked in this round and their answers, including VOID and UNSURE; the network was then fitted once, and the
-    accuracy was measured. `asked` is the number of pixels in the lists so far, `revealed` the number of answers
-    with a class so far, and `fraction` is `revealed / pixels`. Accuracies and mIoU are nan for an image without a
-    label map.
+    accuracy_unrevealed accuracy_off_border miou classes_missed seconds rows columns labels`. The lists `rows`,
+    `columns` and `labels` hold the pixels asked in this round and their answers, including VOID and UNSURE; the
+    network was then fitted once, and the accuracy was measured. `asked` is the number of pixels in the lists so
+    far, `revealed` the number of answers with a class so far, and `fraction` is `revealed / pixels`. What needs a
+    label map is nan for an image without one.
 
     Raises ValueError if the counts do not fit the lists, so that no table holds wrong counts.
     """
@@ -94,9 +94,9 @@ class Images(Kind[Run, Tables]):
     name = "image"
     key: ClassVar[Mapping[str, type]] = {"setting": str, "seed": int, "image": str}
     stored: ClassVar[Mapping[str, Table]] = {
-        "curves.parquet": Table(CURVES, (*KEY, "round")),
+        "curves.parquet": Table(CURVES, (*KEY, "round"), added=ADDED),
         "revealed.parquet": Table(REVEALED, (*KEY, "order")),
-        "summary.csv": Table(SUMMARY, tuple(KEY)),
+        "summary.csv": Table(SUMMARY, tuple(KEY), added=ADDED),
     }
     outputs = (
         "pseudo_labels",
@@ -109,7 +109,7 @@ class Images(Kind[Run, Tables]):
         "comparison.png",
     )
     seals = ("comparison.sha256",)
-    extendable = frozenset({"acquisition", "images", "limit", "repeats", "scene_count"})
+    extendable = frozenset({"acquisition", "images", "limit", "network", "repeats", "scene_count", "smoothing"})
 
     def key_of(self, run: Run) -> tuple[Any, ...]:
         return run.setting, run.seed, run.image
@@ -118,7 +118,7 @@ class Images(Kind[Run, Tables]):
         return parquet_bytes(run.frame(), RUNS)
 
     def rows(self, files: Mapping[Path, bytes]) -> Rows:
-        runs = (read_parquet(file, RUNS, content) for file, content in files.items())
+        runs = (read_parquet(file, RUNS, content, ADDED) for file, content in files.items())
         rounds = pa.concat_tables([RUNS.empty_table(), *runs]).to_pandas()
         return {
             "curves.parquet": rounds[CURVES.names],
@@ -131,6 +131,11 @@ class Images(Kind[Run, Tables]):
 
 
 IMAGES = Images()
+
+
+def setting_name(network: str, acquisition: str, smoothing: str) -> str:
+    """The name of a setting in tables and files: the parts that differ between the settings of a study."""
+    return "-".join([network, acquisition, *([] if smoothing == "none" else [smoothing])])
 
 
 def label_map_name(setting: str, seed: int, image: str, budget: int | None = None) -> str:

@@ -1,7 +1,7 @@
 """What differs between kinds of studies: how runs are named, and which tables are made from them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, TypeVar
@@ -27,6 +27,8 @@ class Table:
     """Columns that the rows are sorted by, so that the table does not depend on the order of work."""
     others: str | None = None
     """The pandas type of further columns of a CSV file."""
+    added: Collection[str] = ()
+    """Columns that older files lack."""
     sort_key: Callable[[pd.Series], pd.Series] | None = None
     """`key` of `pandas.DataFrame.sort_values`."""
 
@@ -37,9 +39,9 @@ class Table:
     def read(self, path: Path, content: bytes) -> pd.DataFrame:
         """Read a file's content, with every number exactly as written. Raises InputError for another table."""
         if isinstance(self.columns, pa.Schema):
-            frame: pd.DataFrame = read_parquet(path, self.columns, content).to_pandas()
+            frame: pd.DataFrame = read_parquet(path, self.columns, content, self.added).to_pandas()
             return frame
-        return read_csv(path, self.columns, "a table of a study", self.others, content)
+        return read_csv(path, self.columns, "a table of a study", self.others, content, self.added)
 
     def content(self, rows: pd.DataFrame) -> bytes:
         """The rows as the content of a file."""

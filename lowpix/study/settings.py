@@ -30,12 +30,7 @@ def read_settings(path: Path) -> dict[str, Any]:
 
 def read_kind(path: Path) -> str:
     """Read the kind of study in a `study.toml`. Raises InputError if the file cannot be read as one."""
-    document = _read(path)
-    if "kind" in document:
-        return str(document["kind"])
-    # older versions wrote no kind; each of these options belongs to one kind only
-    marks = {"plateau_cap": "order", "epochs": "dataset"}
-    return next((kind for option, kind in marks.items() if option in document["settings"]), "image")
+    return _kind(_read(path))
 
 
 def write_settings(
@@ -165,6 +160,24 @@ def _as_toml(settings: Mapping[str, Any]) -> dict[str, Any]:
     return tomllib.loads(tomli_w.dumps({key: value for key, value in given.items() if value is not None}))
 
 
+def _kind(document: Mapping[str, Any]) -> str:
+    if "kind" in document:
+        return str(document["kind"])
+    # older versions wrote no kind; each of these options belongs to one kind only
+    marks = {"plateau_cap": "order", "epochs": "dataset"}
+    return next((kind for option, kind in marks.items() if option in document["settings"]), "image")
+
+
+def _upgraded(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of an image study as this version writes them. Older versions lacked options, and lists."""
+    now: dict[str, Any] = {"smoothing": ["none"]} | settings
+    if isinstance(now.get("network"), str):
+        now["network"] = [now["network"]]
+        if now.get("members") == {"unet": 1}.get(now["network"][0], 4):
+            del now["members"]  # older versions also wrote the number if it was not given
+    return now
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
         document = tomllib.loads(Seal(path.parent).read(path.name).decode())
@@ -174,6 +187,8 @@ def _read(path: Path) -> dict[str, Any]:
         raise InputError(f"{path}: cannot be read ({fault})") from None
     if not isinstance(document.get("settings"), dict) or not isinstance(document.get("produced"), list):
         raise InputError(f"{path}: is no record of a study: it must have [settings] and [[produced]]")
+    if _kind(document) == "image":
+        document["settings"] = _upgraded(document["settings"])
     return document
 
 

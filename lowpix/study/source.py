@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from lowpix.data import IGNORE, Dataset
 from lowpix.data.options import difference, reopen
 from lowpix.errors import InputError
+from lowpix.networks import find_network
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.log import UNSURE, Log
 from lowpix.reveal.oracle import could_tell
 from lowpix.study.folder import Study
-from lowpix.study.image_runs import IMAGES, Tables, confidence_name, label_map_name
+from lowpix.study.image_runs import IMAGES, Tables, confidence_name, label_map_name, setting_name
 from lowpix.study.settings import read_kind, read_settings
 from lowpix.study.tables import KEY
 
@@ -86,8 +87,26 @@ class Source:
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """The settings that cannot change when the study is extended."""
-        return {key: value for key, value in self.settings.items() if key not in IMAGES.extendable}
+        """What stays the same when the study is extended: settings, the network and smoothing used."""
+        fixed = {key: value for key, value in self.settings.items() if key not in IMAGES.extendable}
+        smoothing = {} if self.smoothing == "none" else {"smoothing": self.smoothing}
+        return fixed | {"network": self.network, "members": self.members} | smoothing
+
+    @property
+    def network(self) -> str:
+        """The network whose labels are used: the study's first."""
+        return str(self.settings["network"][0])
+
+    @property
+    def members(self) -> int:
+        """Number of networks per image."""
+        one = self.settings.get("members_from") == "dropout"
+        return int(self.settings.get("members") or (1 if one else find_network(self.network).members))
+
+    @property
+    def smoothing(self) -> str:
+        """The smoothing of the labels that are used: the study's first."""
+        return str(self.settings["smoothing"][0])
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -142,8 +161,8 @@ class Source:
             )
 
     def setting(self, acquisition: str) -> str:
-        """The name of the setting with this acquisition."""
-        return f"{self.settings['network']}-{find_acquisition(acquisition).name}"
+        """The name of the setting with this acquisition, and the study's first network and smoothing."""
+        return setting_name(self.network, find_acquisition(acquisition).name, self.smoothing)
 
     def seed(self, repeat: int, repeats: int) -> int:
         """The seed of the runs that a repeat of another study uses; repeats take the seeds in turn.

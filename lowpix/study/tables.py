@@ -32,7 +32,9 @@ CURVES = pa.schema(
         ("fraction", pa.float64()),  # revealed, as a share of H×W
         ("accuracy", pa.float64()),  # of the pseudo-label map over the non-void pixels
         ("accuracy_unrevealed", pa.float64()),
+        ("accuracy_off_border", pa.float64()),  # without pixels within 2 pixels of another true label
         ("miou", pa.float64()),  # over the classes that the image holds
+        ("classes_missed", pa.int32()),  # classes that the image holds and no answer had so far
         ("seconds", pa.float64()),  # since the run began
     ]
 )
@@ -75,13 +77,18 @@ SUMMARY = {
     "pixels_to_target": "Int64",  # empty if the run did not reach the target
     "fraction_to_target": "float64",  # likewise
     "censored": "bool",
+    "pixels_to_stay": "Int64",  # empty also if the run stops at the target
     "revealed": "int64",  # this column and all below: at the last round
     "fraction": "float64",
     "accuracy": "float64",
+    "accuracy_off_border": "float64",
     "miou": "float64",
+    "classes_missed": "Int64",
     "classes": "Int64",  # number of classes in the image; empty without a label map
     "seconds": "float64",
 }
+ADDED = frozenset({"accuracy_off_border", "classes_missed", "pixels_to_stay"})
+"""Columns that the files of older studies lack; their values are unknown."""
 CURVE_COLUMNS = tuple(CURVES.names)
 REVEALED_COLUMNS = tuple(REVEALED.names)
 SUMMARY_COLUMNS = tuple(SUMMARY)
@@ -101,6 +108,20 @@ def pixels_to(curves: pd.DataFrame, target: float | pd.Series) -> pd.DataFrame:
     return found.assign(pixels=found["pixels"].astype("Int64"), censored=found["pixels"].isna())
 
 
+def pixels_to_stay(curves: pd.DataFrame, target: float | pd.Series) -> pd.DataFrame:
+    """The revealed pixels from which on each run is at an accuracy of `target` in every round.
+
+    Arguments and result are as in `pixels_to`, with KEY and `pixels`. Noisy curves fall below a target again after
+    they first reach it. A run that stops at its target cannot tell: its `pixels` are empty.
+    """
+    in_order = curves.assign(reached=curves["accuracy"] >= target).sort_values([*KEY, "round"])
+    in_order["stays"] = in_order[::-1].groupby(KEY)["reached"].cummin()
+    told = in_order[in_order["stays"] & (in_order["stop"] == "budget")]
+    runs = pd.MultiIndex.from_frame(in_order[KEY].drop_duplicates())
+    found = told.groupby(KEY)["revealed"].first().reindex(runs).rename("pixels").reset_index()
+    return found.assign(pixels=found["pixels"].astype("Int64"))
+
+
 def summarise(rounds: pd.DataFrame) -> pd.DataFrame:
     """The rows of `summary.csv`, one per run, sorted, from rounds with the columns of RUNS."""
     last = rounds.sort_values([*KEY, "round"]).groupby(KEY, sort=True).tail(1).reset_index(drop=True)
@@ -109,6 +130,7 @@ def summarise(rounds: pd.DataFrame) -> pd.DataFrame:
         pixels_to_target=reached["pixels"],
         fraction_to_target=reached["fraction"],
         censored=reached["censored"],
+        pixels_to_stay=pixels_to_stay(rounds, rounds["target"])["pixels"],
     )
     return summary[list(SUMMARY)].astype(SUMMARY)
 
