@@ -18,8 +18,9 @@ from lowpix.networks.features import graph_segments
 
 CONTRAST = 1.5  # a colour step of the image's mean size lowers the weight between neighbours to exp(−1.5)
 LEAST_WEIGHT = 1e-5  # keeps every pixel connected
-VOTE, VOTE_FROM = 2.5, 50  # weight of the segment's mean, until this number of pixels is revealed
-PULL, LEAST_PULL, MOST_PULL = 1e-4, 0.01, 0.1  # weight of the networks' own probabilities, per revealed pixel
+# Both depend on the share of revealed pixels, not on their number: the smaller the image, the thinner are its things.
+MOST_VOTE, VOTE = 2.5, 7e-4  # weight of the segment's mean: at most, and times the share
+LEAST_PULL, PULL = 0.01, 17.0  # weight of the networks' own probabilities: at least, and per share
 PULL_OF_ANSWERS = 100.0
 ITERATIONS = 10  # about as good as convergence, and answers then reach no farther than 10 pixels
 
@@ -42,8 +43,8 @@ class Edges:
         lab = rgb2lab(image).astype(np.float32)
         blurred = ndimage.gaussian_filter(lab, (0.6, 0.6, 0))
         right, down = (np.linalg.norm(np.diff(blurred, axis=axis), axis=-1) for axis in (1, 0))
-        mean = np.concatenate([right.ravel(), down.ravel()]).mean() or 1.0
-        weights = [np.exp(-CONTRAST / mean * step) + LEAST_WEIGHT for step in (right, down)]
+        mean = (right.sum() + down.sum()) / max(right.size + down.size, 1)
+        weights = [np.exp(-CONTRAST / max(mean, 1e-6) * step) + LEAST_WEIGHT for step in (right, down)]
         padded = [np.pad(weights[0], ((0, 0), (0, 1))), np.pad(weights[1], ((0, 1), (0, 0)))]
         flat = [torch.from_numpy(weight.astype(np.float32).ravel()).to(device) for weight in padded]
         segments = torch.from_numpy(graph_segments(lab).ravel()).to(device, torch.int64)
@@ -70,9 +71,10 @@ def smooth(edges: Edges, mean: torch.Tensor, pixels: torch.Tensor, answers: torc
     if len(seen) < 2:
         result[seen] = 1
         return result
-    prior = _normalised(segment_vote(mean[seen], edges.segments, VOTE * min(1.0, VOTE_FROM / len(pixels))))
+    share = len(pixels) / mean.shape[1]
+    prior = _normalised(segment_vote(mean[seen], edges.segments, min(MOST_VOTE, VOTE / share)))
     prior[:, pixels] = (seen[:, None] == answers).to(prior)
-    pull = prior.new_full((mean.shape[1],), min(max(PULL * len(pixels), LEAST_PULL), MOST_PULL))
+    pull = prior.new_full((mean.shape[1],), max(LEAST_PULL, PULL * share))
     pull[pixels] = PULL_OF_ANSWERS
     result[seen] = _normalised(random_walk(edges, prior, pull).clamp_(min=0))
     return result

@@ -1,0 +1,147 @@
+"""Smoothing along edges, compared with sparse linear algebra in float64 and with pandas."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from scipy import sparse
+from scipy.sparse.linalg import spsolve
+from session_samples import ASKABLE, TRUTH, image
+
+from lowpix.metrics import accuracy, confusion
+from lowpix.networks.features import graph_segments
+from lowpix.reveal.session import ImageSession, fit
+from lowpix.reveal.smoothing import Edges, random_walk, segment_vote, smooth
+
+CPU = torch.device("cpu")
+shapes = st.tuples(st.integers(1, 7), st.integers(1, 7))
+seeds = st.integers(0, 2**32 - 1)
+
+
+def noise(shape: tuple[int, int], seed: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (*shape, 3), np.uint8)
+
+
+def probabilities(classes: int, pixels: int, seed: int) -> torch.Tensor:
+    return torch.randn(classes, pixels, generator=torch.Generator().manual_seed(seed)).mul(2).softmax(0)
+
+
+def laplacian(edges: Edges) -> sparse.csr_matrix:
+    """D − W in float64, built pixel by pixel."""
+    height, width = edges.shape
+    matrix = sparse.lil_matrix((height * width, height * width))
+    for pixel in range(height * width):
+        row, column = divmod(pixel, width)
+        neighbours = [(pixel + 1, edges.right[pixel])] if column + 1 < width else []
+        neighbours += [(pixel + width, edges.down[pixel])] if row + 1 < height else []
+        for other, weight in neighbours:
+            matrix[pixel, other] = matrix[other, pixel] = -float(weight)
+            matrix[pixel, pixel] += float(weight)
+            matrix[other, other] += float(weight)
+    return matrix.tocsr()
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes, seeds, st.floats(0.01, 10))
+def test_the_walk_solves_the_system(shape: tuple[int, int], seed: int, pull: float) -> None:
+    edges, pixels = Edges.of(noise(shape, seed), CPU), shape[0] * shape[1]
+    prior = probabilities(3, pixels, seed)
+    pulls = torch.full((pixels,), pull)
+    pulls[seed % pixels] = 100
+    found = random_walk(edges, prior, pulls, iterations=200)
+    gamma = sparse.diags(pulls.double().numpy())
+    for own, given_prior in zip(found, prior.double().numpy(), strict=True):
+        exact = spsolve((laplacian(edges) + gamma).tocsc(), gamma @ given_prior)
+        np.testing.assert_allclose(own, exact, atol=1e-4)
+
+
+def test_weights_fall_with_the_colour_step_and_join_only_neighbours() -> None:
+    picture = np.zeros((4, 5, 3), np.uint8)
+    picture[:, 3:] = 255
+    edges = Edges.of(picture, CPU)
+    right, down = edges.right.view(4, 5), edges.down.view(4, 5)
+    assert (right[:, 4] == 0).all() and (down[3] == 0).all()
+    assert (right[:, 2] < 0.01).all() and (right[:, 0] > 0.9).all() and (down[:3] > 0.9).all()
+
+
+def test_a_picture_of_one_colour_has_equal_weights() -> None:
+    edges = Edges.of(np.full((3, 4, 3), 77, np.uint8), CPU)
+    assert torch.allclose(edges.right.view(3, 4)[:, :3], torch.tensor(1.0), atol=1e-4)
+
+
+@given(st.integers(1, 40), st.integers(1, 5), seeds, st.floats(0, 3))
+def test_the_vote_adds_the_mean_over_the_segment(pixels: int, classes: int, seed: int, weight: float) -> None:
+    mean = probabilities(classes, pixels, seed)
+    segments = np.unique(np.random.default_rng(seed).integers(0, 4, pixels), return_inverse=True)[1]
+    frame = pd.DataFrame(mean.double().numpy().T)
+    expected = frame + weight * frame.groupby(segments).transform("mean")
+    found = segment_vote(mean, torch.from_numpy(segments), weight)
+    np.testing.assert_allclose(found.T, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_segments_of_blocks_are_those_of_the_parts() -> None:
+    lab = np.random.default_rng(0).normal(size=(40, 30, 3)).astype(np.float32) * 30
+    whole = graph_segments(lab, block=600)
+    assert set(np.unique(whole)) == set(range(whole.max() + 1))
+    assert not np.intersect1d(whole[:20], whole[20:]).size
+
+
+@settings(max_examples=30, deadline=None)
+@given(shapes, seeds, st.integers(2, 5), st.data())
+def test_smoothed_probabilities_are_probabilities_of_revealed_classes(
+    shape: tuple[int, int], seed: int, classes: int, data: st.DataObject
+) -> None:
+    pixels = shape[0] * shape[1]
+    asked = data.draw(st.lists(st.integers(0, pixels - 1), min_size=1, max_size=5, unique=True))
+    answers = data.draw(st.lists(st.integers(0, classes - 1), min_size=len(asked), max_size=len(asked)))
+    edges = Edges.of(noise(shape, seed), CPU)
+    found = smooth(edges, probabilities(classes, pixels, seed), torch.tensor(asked), torch.tensor(answers))
+    np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
+    assert (found >= 0).all()
+    assert not found[[one for one in range(classes) if one not in answers]].any()
+
+
+def test_smoothing_takes_noise_from_regions_and_keeps_their_border() -> None:
+    truth = np.zeros((24, 40), np.int64)
+    truth[:, 20:] = 1
+    picture = np.where(truth[..., None] == 1, 200, 60).astype(np.uint8).repeat(3, -1)
+    draw = torch.Generator().manual_seed(0)
+    noisy = torch.from_numpy(truth.ravel()) * 1.0 + torch.randn(truth.size, generator=draw) * 0.7
+    mean = torch.stack([1 - noisy, noisy]).mul(2).softmax(0)
+    asked = torch.tensor([5 * 40 + 5, 5 * 40 + 30])
+    labels = smooth(Edges.of(picture, CPU), mean, asked, torch.tensor([0, 1])).argmax(0).view(truth.shape).numpy()
+    before = mean.argmax(0).view(truth.shape).numpy()
+    assert (before != truth).mean() > 0.1
+    assert (labels == truth).all()
+
+
+@pytest.mark.parametrize("acquisition", ["margin", "balent", "random"])
+def test_smoothing_changes_labels_but_not_questions(acquisition: str) -> None:
+    plain, smoothed = (
+        ImageSession(image(), ASKABLE, 3, acquisition=acquisition, smoothing=smoothing, seed=3)
+        for smoothing in ("none", "edges")
+    )
+    for count in (5, 4, 4):
+        questions = [session.ask(count) for session in (plain, smoothed)]
+        np.testing.assert_array_equal(*questions)
+        for session in (plain, smoothed):
+            session.tell(questions[0], TRUTH[tuple(questions[0].T)])
+        fit([plain, smoothed])
+        predictions = [session.predict() for session in (plain, smoothed)]
+    assert (predictions[0].labels != predictions[1].labels).any()
+    scores = [accuracy(confusion(TRUTH, prediction.labels, 3)) for prediction in predictions]
+    assert scores[1] > scores[0] - 0.05
+
+
+def test_one_revealed_class_leaves_nothing_to_smooth() -> None:
+    session = ImageSession(image(), ASKABLE, 3, smoothing="edges")
+    (pixel,) = np.argwhere(ASKABLE & (TRUTH == TRUTH[ASKABLE][0]))[:1]
+    session.tell(pixel[None], TRUTH[tuple(pixel)][None])
+    fit([session])
+    plain = ImageSession(image(), ASKABLE, 3)
+    plain.tell(pixel[None], TRUTH[tuple(pixel)][None])
+    fit([plain])
+    np.testing.assert_array_equal(session.predict().labels, plain.predict().labels)
