@@ -20,8 +20,9 @@ class NetworkOptions:
     """Several may be given; each with each acquisition is a setting.
     mlp: per-pixel networks, in bfloat16 if the processor supports it;
     mlp_float32: the same in float32; unet: a convolutional network."""
-    smoothing: Annotated[tuple[Literal["none", "edges"], ...], NOT_EMPTY] = ("none",)
-    """Several may be given, likewise. edges: smooth the probabilities along the edges of the image."""
+    smoothing: Annotated[tuple[Literal["none", "edges"], ...], NOT_EMPTY] = ("edges",)
+    """Several may be given, likewise.
+    edges: probabilities are smoothed along the edges of the image; none: they are not."""
     members: Annotated[int | None, between(1, 1000)] = None
     """Number of networks in the ensemble of an image; if not given, 4 for mlp and 1 for unet."""
     members_from: Literal["ensemble", "dropout"] = "ensemble"
@@ -40,7 +41,7 @@ class AskingOptions:
 
     images: tuple[str, ...] = ()
     """Names of the images to use; if not given, all."""
-    acquisition: Annotated[tuple[str, ...], NOT_EMPTY] = ("margin",)
+    acquisition: Annotated[tuple[str, ...], NOT_EMPTY] = ("facility",)
     """How pixels are chosen. Several may be given; each is a setting:
     random, stratified, spaced, entropy, least_confidence, margin,
     facility (until 80 pixels also unlike any pixel asked before, then margin),

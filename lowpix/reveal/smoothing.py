@@ -18,7 +18,7 @@ from lowpix.networks.features import graph_segments
 
 CONTRAST = 1.5  # a colour step of the image's mean size lowers the weight between neighbours to exp(−1.5)
 LEAST_WEIGHT = 1e-5  # keeps every pixel connected
-# Both depend on the share of revealed pixels, not on their number: the smaller the image, the thinner are its things.
+# both depend on the share of revealed pixels: of a smaller image, as many pixels tell more, and things are thinner
 MOST_VOTE, VOTE = 2.5, 7e-4  # weight of the segment's mean: at most, and times the share
 LEAST_PULL, PULL = 0.01, 17.0  # weight of the networks' own probabilities: at least, and per share
 PULL_OF_ANSWERS = 100.0

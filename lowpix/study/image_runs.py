@@ -65,7 +65,8 @@ class Run:
     def frame(self) -> pd.DataFrame:
         """`rounds` with the columns of RUNS: each row also names its run."""
         facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rounds"}
-        frame: pd.DataFrame = self.rounds.assign(**facts)[RUNS.names]
+        unknown = dict.fromkeys(ADDED & set(RUNS.names) - set(self.rounds.columns))
+        frame: pd.DataFrame = self.rounds.assign(**facts, **unknown)[RUNS.names]
         return frame
 
     @property

@@ -173,7 +173,8 @@ def _upgraded(settings: dict[str, Any]) -> dict[str, Any]:
     now: dict[str, Any] = {"smoothing": ["none"]} | settings
     if isinstance(now.get("network"), str):
         now["network"] = [now["network"]]
-        if now.get("members") == {"unet": 1}.get(now["network"][0], 4):
+        one = now["network"] == ["unet"] or now.get("members_from") == "dropout"
+        if now.get("members") == (1 if one else 4):
             del now["members"]  # older versions also wrote the number if it was not given
     return now
 
