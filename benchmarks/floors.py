@@ -88,7 +88,7 @@ def measure(options: Options) -> Iterator[Row]:
     name = scenes.images[0]
     image, truth = scenes.image(name), scenes.labels(name)
     assert truth is not None
-    session = ImageSession(image, truth != IGNORE, options.classes, acquisition="margin")
+    session = ImageSession(image, truth != IGNORE, options.classes, acquisition="margin", smoothing="none")
     question = session.ask(options.revealed)
     session.tell(question, truth[tuple(question.T)])
     fit([session])

@@ -86,6 +86,7 @@ def measure(options: Options) -> Iterator[Row]:
             for count in options.counts:
                 yield from _round(dataset, name, acquisition, count, options)
         yield from _rivals(dataset, name, case, options)
+        yield from _parts(dataset, name, options)
 
 
 def _study(dataset: Dataset, name: str, options: Options) -> Generator[Row, None, Case]:
@@ -163,6 +164,22 @@ def _round(dataset: Dataset, name: str, acquisition: str, count: int, options: O
             yield from seconds(f"round_mlp_{acquisition}_{count}", ours, theirs)
 
 
+def _parts(dataset: Dataset, name: str, options: Options) -> Iterator[Row]:
+    """Time the default, from file to the last checkpoint, against margin alone, round by round in turns."""
+    default = StudyOptions(max_pixels=options.checkpoints[-1]).settings()[0]
+    settings = {"ours": default, "margin": _setting(options, acquisition="margin")}
+    spent = {side: Spent() for side in settings}
+    cases = {}
+    for side, setting in settings.items():
+        with spent[side].timed():
+            cases[side] = setting.start(dataset, (name, options.seed), CPU)
+    for _ in default.schedule.asked():
+        for side, case in cases.items():
+            with spent[side].timed():
+                next(_our_rounds(case, default.schedule))
+    yield from seconds(f"study_of_{options.checkpoints[-1]}_pixels_vs_margin", spent["ours"], spent["margin"])
+
+
 def _rivals(dataset: Dataset, name: str, case: Case, options: Options) -> Iterator[Row]:
     """Time other methods on the pixels that `case` revealed, and compare accuracies at the checkpoints."""
     image, truth = dataset.image(name), case.truth
@@ -216,9 +233,13 @@ def _counts(revealed: Iterable[int], options: Options) -> list[int]:
 def _setting(
     options: Options, *, acquisition: str = "error_depth", network: Literal["mlp", "unet"] = "mlp"
 ) -> Setting:
-    """The setting that the command would use."""
+    """The setting that the command would use without smoothing."""
     study = StudyOptions(
-        network=network, acquisition=(acquisition,), target=options.target, max_pixels=options.max_pixels
+        network=(network,),
+        smoothing=("none",),
+        acquisition=(acquisition,),
+        target=options.target,
+        max_pixels=options.max_pixels,
     )
     return study.settings()[0]
 

@@ -90,7 +90,9 @@ def _round(size: tuple[int, int], classes: int, members: int, revealed: int, rep
     print(f"{size[0]}×{size[1]}, {classes} classes, {members} members, {revealed} revealed", file=sys.stderr)
     image, truth = _enlarged_scene(size, classes)
     start = process_time()
-    session = ImageSession(image, np.ones(size, np.bool_), classes, members=members)
+    session = ImageSession(
+        image, np.ones(size, np.bool_), classes, members=members, acquisition="margin", smoothing="none"
+    )
     begun = process_time() - start
     question = session.ask(revealed)
     session.tell(question, truth[tuple(question.T)])

@@ -10,7 +10,7 @@ from scipy import special, stats
 
 from lowpix.reveal.acquisition import ACQUISITIONS, Acquisition
 
-OF_PROBABILITIES = [acquisition for acquisition in ACQUISITIONS.values() if acquisition.score is not None]
+OF_PROBABILITIES = [one for one in ACQUISITIONS.values() if one.score is not None and not one.facility]
 
 Floats = NDArray[np.float64]
 

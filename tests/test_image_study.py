@@ -80,27 +80,28 @@ def run_files(out: Path) -> dict[str, tuple[int, int]]:
 
 
 def test_tables_have_the_columns_of_the_design(tmp_path: Path) -> None:
-    study(tmp_path, acquisition=("margin", "error_depth"))
+    study(tmp_path, acquisition=("margin", "error_depth"), smoothing=("none", "edges"))
     curves = pd.read_parquet(tmp_path / "curves.parquet")
     columns = (
         "dataset setting image network acquisition selection oracle privileged stop void seed round asked "
-        "revealed fraction accuracy accuracy_unrevealed miou seconds"
+        "revealed fraction accuracy accuracy_unrevealed accuracy_off_border miou classes_missed seconds"
     )
     assert list(curves.columns) == columns.split()
     summary = pd.read_csv(tmp_path / "summary.csv")
     columns = (
         "dataset setting image network acquisition seed pixels_to_target fraction_to_target target censored "
-        "accuracy miou classes seconds"
+        "pixels_to_stay accuracy accuracy_off_border miou classes_missed classes seconds"
     )
     assert set(columns.split()) <= set(summary.columns)
     revealed = pd.read_parquet(tmp_path / "revealed.parquet")
     assert list(revealed.columns) == ["setting", "image", "seed", "order", "round", "row", "column", "label"]
-    assert len(summary) == 6
-    assert set(summary["setting"]) == {"mlp-margin", "mlp-error_depth"}
+    assert len(summary) == 12
+    names = {"mlp-margin", "mlp-error_depth", "mlp-margin-edges", "mlp-error_depth-edges"}
+    assert set(summary["setting"]) == names
     assert (summary["privileged"] == (summary["acquisition"] == "error_depth")).all()
     written = tomllib.loads((tmp_path / "study.toml").read_text())
     assert written["settings"]["acquisition"] == ["margin", "error_depth"]
-    assert written["settings"]["members"] == 4
+    assert written["settings"]["smoothing"] == ["none", "edges"]
     assert written["produced"][0]["wall_seconds"] > 0
     assert not list(tmp_path.rglob("*.tmp"))
 
@@ -320,8 +321,7 @@ def test_extended_is_as_done_at_once(
         ({"target": 0.9}, 0.98, 0.9),
         ({"max_pixels": 20}, 14, 20),
         ({"seed": 1}, 0, 1),
-        ({"network": "unet"}, "mlp", "unet"),
-        ({"members": 2}, 4, 2),
+        ({"members": 2}, "unset", 2),
         ({"ask_void": True}, False, True),
         ({"oracle_noise": 0.1}, 0.0, 0.1),
         ({"scene_size": (24, 40)}, [24, 32], [24, 40]),
@@ -380,7 +380,7 @@ def test_jobs_change_no_table(tmp_path: Path, at_once: Callable[..., Path]) -> N
 
 @pytest.mark.slow
 def test_unet_study(tmp_path: Path) -> None:
-    options = {"network": "unet", "limit": 1, "max_pixels": 8}
+    options = {"network": ("unet",), "limit": 1, "max_pixels": 8}
     tables = study(tmp_path / "one", **options)
     assert list(tables.summary["setting"]) == ["unet-margin"]
     assert_same_tables(tables, study(tmp_path / "two", **options))

@@ -27,7 +27,17 @@ from lowpix.study.text import as_text
 
 NAMES = ("a", "b")
 BUDGET: dict[str, Any] = {"stop": "budget", "max_pixels": 30, "keep_at": (9,), "pixels_per_round": "7"}
-UNKNOWN = ["target", "pixels_to_target", "fraction_to_target", "accuracy", "miou", "classes"]
+UNKNOWN = [
+    "target",
+    "pixels_to_target",
+    "pixels_to_stay",
+    "fraction_to_target",
+    "accuracy",
+    "accuracy_off_border",
+    "miou",
+    "classes",
+    "classes_missed",
+]
 """Columns of summary.csv that only a label map can fill."""
 
 
@@ -91,7 +101,7 @@ def test_unlabelled_is_revealed_as_labelled(tmp_path: Path, labelled: Path, hidd
 
     pd.testing.assert_frame_equal(found.revealed, known.revealed)
     assert len(found.revealed) < 4 * 30  # some of the pixels were void
-    measured = ["accuracy", "accuracy_unrevealed", "miou"]
+    measured = ["accuracy", "accuracy_unrevealed", "accuracy_off_border", "miou", "classes_missed"]
     own = ["seconds", "oracle", *measured]
     pd.testing.assert_frame_equal(found.curves.drop(columns=own), known.curves.drop(columns=own))
     assert found.curves[measured].isna().all(axis=None)

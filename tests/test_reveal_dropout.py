@@ -129,6 +129,6 @@ def test_a_study_with_dropout_says_so_in_its_settings(tmp_path: Path) -> None:
     )
     study = image_study(options)
     settings = tomllib.loads((study.folder / "study.toml").read_text())["settings"]
-    said = {"members_from": "dropout", "mc_samples": 4, "dropout": 0.3, "members": 1}
+    said = {"members_from": "dropout", "mc_samples": 4, "dropout": 0.3}
     assert settings | said == settings
-    assert set(study.tables().summary["setting"]) == {"mlp-bald", "mlp-random"}
+    assert set(study.tables().summary["setting"]) == {"mlp-bald-edges", "mlp-random-edges"}

@@ -107,7 +107,8 @@ def test_same_seed_same_bits_and_another_seed_others(network: str) -> None:
 
 def test_all_settings_share_first_pixels_and_initial_weights() -> None:
     selections = [Selection(), Selection(spacing=0), Selection(percent=5)]
-    sessions = [start(name, selection=selection) for name in ACQUISITIONS for selection in selections]
+    uniform = [name for name, acquisition in ACQUISITIONS.items() if not acquisition.facility]
+    sessions = [start(name, selection=selection) for name in uniform for selection in selections]
     first = sessions[0]
     for other in sessions[1:]:
         np.testing.assert_array_equal(first.ask(7), other.ask(7))
@@ -115,7 +116,7 @@ def test_all_settings_share_first_pixels_and_initial_weights() -> None:
     predictions = [play(session, [7]) for session in sessions]
     assert all((prediction.labels == predictions[0].labels).all() for prediction in predictions)
     second = {tuple(map(tuple, session.ask(3).tolist())) for session in sessions}
-    assert len(second) > len(ACQUISITIONS)  # from here on they go their own ways
+    assert len(second) > len(uniform)  # from here on they go their own ways
 
 
 def test_spacing_keeps_picks_of_a_round_apart_but_random_ignores_it() -> None:

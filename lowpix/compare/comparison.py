@@ -26,7 +26,7 @@ COLUMNS = {
     "setting": "str",
     "privileged": "bool",
     "against": "str",  # the baseline; empty if kind is setting
-    "quantity": "str",  # pixels, median_pixels, area, accuracy, miou, seconds
+    "quantity": "str",  # pixels, median_pixels, area, accuracy, accuracy_off_border, miou, missed, seconds
     "target": "float64",  # of pixels and median_pixels
     "headline": "bool",  # whether target is the headline target
     "budget": "int64",  # revealed pixels at which, or up to which, the quantity is measured

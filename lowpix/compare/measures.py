@@ -50,8 +50,10 @@ def measures(curves: pd.DataFrame, targets: Sequence[float], budgets: Sequence[i
 
     *pixels* to a target, censored at end: a run that has not reached the target by then counts as end, so the mean
     over images is a restricted mean. *area* under the accuracy as a step function of revealed pixels, from start
-    to end, divided by end − start: a mean accuracy, 0 to 1. *accuracy* and *miou* at a budget: those of the last
-    round with at most this number of revealed pixels. *seconds* at the last round.
+    to end, divided by end − start: a mean accuracy, 0 to 1. *accuracy*, *accuracy_off_border* and *miou* at a
+    budget: those of the last round with at most this number of revealed pixels. *missed*: 1 if one of the image's
+    classes was no answer so far, so the mean is a share of runs. Older studies did not measure
+    *accuracy_off_border* and *missed*. *seconds* at the last round.
     """
     start, end = span(curves)
     rounds = curves.sort_values([*KEY, "round"], ignore_index=True)
@@ -68,8 +70,11 @@ def measures(curves: pd.DataFrame, targets: Sequence[float], budgets: Sequence[i
     found.append(Measure("area", math.nan, end, area.reset_index()))
     for budget in budgets:
         at = rounds[rounds["revealed"] <= budget].groupby(KEY).last()
-        for quantity in ("accuracy", "miou"):
-            found.append(Measure(quantity, math.nan, budget, at[quantity].rename("value").reset_index()))
+        values = {name: at[name] for name in ("accuracy", "accuracy_off_border", "miou")}
+        values["missed"] = (at["classes_missed"] > 0).astype("float64").where(at["classes_missed"].notna())
+        for quantity, value in values.items():
+            if value.notna().all():
+                found.append(Measure(quantity, math.nan, budget, value.rename("value").reset_index()))
     found.append(Measure("seconds", math.nan, end, by_run["seconds"].last().rename("value").reset_index()))
     return found
 

@@ -29,7 +29,7 @@ def describe(found: Comparison, curves: pd.DataFrame) -> str:
         "",
         *_block(_needs(found), table),
         "",
-        "Accuracy and mIoU in percent, @ the number of revealed pixels",
+        "Accuracy, mIoU, and runs without an answer of some class (missed), in percent, @ revealed pixels",
         *_block(_at_budgets(found), table),
     ]
     if len(pairs):
@@ -103,9 +103,10 @@ def _needs(found: Comparison) -> pd.DataFrame:
 
 def _at_budgets(found: Comparison) -> pd.DataFrame:
     columns = {
-        f"{name}@{budget}": _numbers(100 * _rows(found, "setting", quantity, budget)["value"], "{:.1f}")
-        for quantity, name in (("accuracy", "acc"), ("miou", "mIoU"))
+        f"{name}@{budget}": _numbers(100 * rows["value"], "{:.1f}")
+        for quantity, name in (("accuracy", "acc"), ("miou", "mIoU"), ("missed", "missed"))
         for budget in _budgets(found)
+        if len(rows := _rows(found, "setting", quantity, budget))
     }
     return pd.DataFrame({"setting": list(found.settings), **columns})
 

@@ -76,6 +76,15 @@ def open_source(folder: Path, dataset: Dataset) -> Source:
     return source
 
 
+def acquisition_of(options: Options, folder: Path) -> str:
+    """The acquisition whose labels are used: the one given, or the first of the image study in `folder`."""
+    if options.acquisition is not None:
+        return options.acquisition
+    if (folder / "study.toml").exists():
+        return str(Source(folder).settings["acquisition"][0])
+    return ImageOptions.acquisition[0]
+
+
 def label_seed(options: Options, source: Source, repeat: int) -> int:
     """The seed of the image study's runs that a repeat of the data-set study uses."""
     return source.seed(repeat, _label_repeats(options))
@@ -93,7 +102,11 @@ def budgets_of(options: Options, folder: Path, dataset: Dataset) -> tuple[int, .
     if not (folder / "study.toml").exists():
         return given or (PLANNED,)
     source = open_source(folder, dataset)
-    if source.stopped_at_target and "pseudo_stratified" in options.kinds() and options.acquisition != EVEN:
+    if (
+        source.stopped_at_target
+        and "pseudo_stratified" in options.kinds()
+        and acquisition_of(options, folder) != EVEN
+    ):
         raise InputError(
             f"--settings pseudo_stratified: {folder} stopped at its target, so the number of evenly spread pixels "
             "would differ: name an image study that ran with --stop budget, or leave this setting out"

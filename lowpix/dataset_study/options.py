@@ -49,8 +49,8 @@ class LabelOptions:
     """Pixels asked of an image; each budget gives settings such as pseudo-100.
     It must be the image study's --max-pixels or one of its --keep-at budgets.
     If not given, its --max-pixels, or 50 for a new image study."""
-    acquisition: str = "margin"
-    """Acquisition of the image study; its pixels and pseudo-labels are used."""
+    acquisition: str | None = None
+    """Acquisition of the image study; its pixels and pseudo-labels are used. If not given, the study's first."""
     settings: Annotated[tuple[SettingName, ...], NOT_EMPTY] = (
         "full",
         "pseudo",
@@ -143,7 +143,8 @@ class Options(RunOptions, RepeatOptions, NetworkOptions, LabelOptions, TestOptio
         from lowpix.reveal.acquisition import find_acquisition
 
         check_options(self)
-        find_acquisition(self.acquisition)
+        if self.acquisition is not None:
+            find_acquisition(self.acquisition)
         low, high = self.zoom
         require("zoom", self.zoom, 0.01 <= low <= high <= 100, "two factors from 0.01 to 100, the smaller first")
 

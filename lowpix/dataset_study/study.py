@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from lowpix.data.options import open_data
-from lowpix.dataset_study.labelling import EVEN, budgets_of, label_seed, labelled
+from lowpix.dataset_study.labelling import EVEN, acquisition_of, budgets_of, label_seed, labelled
 from lowpix.dataset_study.labels import Material
 from lowpix.dataset_study.options import Options
 from lowpix.dataset_study.pictures import dataset_pictures
@@ -54,6 +54,7 @@ def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
     resolved = settings_of(options, dataset) | {
         "settings": options.kinds(),
         "budgets": budgets,
+        "acquisition": acquisition_of(options, folder),
         "crop": crop,
         "learning_rate": options.resolved_learning_rate(),
         "image_study": options.image_study and str(folder),
@@ -128,7 +129,8 @@ def _materials(
     if not clicked:
         return materials
     evenly = [EVEN] if any(job.kind == "pseudo_stratified" for job in clicked) else []
-    acquisitions = tuple(dict.fromkeys([options.acquisition, *evenly]))
+    acquisition = acquisition_of(options, folder)
+    acquisitions = tuple(dict.fromkeys([acquisition, *evenly]))
     budgets, repeats = sorted(set(clicked.values())), {job.repeat for job in clicked}
     _keep_source(out, folder)  # first, so that no labels are made with another image study
     source, found = labelled(options, folder, splits.train, splits.names, acquisitions, repeats, budgets)
@@ -137,7 +139,7 @@ def _materials(
         seed = label_seed(options, source, job.repeat)
         materials[job] = replace(
             materials[job],
-            chosen=found.get((options.acquisition, budget, seed)),
+            chosen=found.get((acquisition, budget, seed)),
             stratified=found.get((EVEN, budget, seed)),
             ask_void=source.settings["ask_void"],
             noise=source.settings["oracle_noise"],

@@ -64,7 +64,8 @@ class AskingOptions:
     pixels_per_round: str = "default"
     """A number, a share of the pixels asked so far, such as 5%, or default: 1 until 100 are asked, then 5%."""
     first_pixels: int = 5
-    """Number of pixels in the first round. They are drawn uniformly, and are the same for all settings."""
+    """Number of pixels in the first round. They are drawn uniformly, and are the same for all settings but
+    facility, which spreads them over unlike parts of the image."""
     spacing: Annotated[float, at_least(0)] = 10
     """Least distance between the picks of a round, in pixels, while there is room. Not for random or --percent."""
     percent: Annotated[float | None, above(0, 100)] = None

@@ -95,6 +95,8 @@ def _session(
         len(dataset.classes),
         network=training.network,
         members=training.members,
+        acquisition="random",  # nothing is asked
+        smoothing="none",
         seed=seed_for(seed, dataset.name, image, "order"),
         device=training.device,
         inputs=inputs,
