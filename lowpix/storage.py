@@ -102,9 +102,11 @@ def read_parquet(
         table = pq.ParquetFile(path if content is None else pa.BufferReader(content)).read()
     except (OSError, ValueError, pa.ArrowException) as fault:
         raise InputError(f"{path}: cannot be read as a table ({_one_line(fault)})") from None
-    for place, column in enumerate(schema):
-        if column.name in added and column.name not in table.column_names:
-            table = table.add_column(place, column, pa.nulls(len(table), column.type))
+    lacks = [column for column in schema if column.name in added and column.name not in table.column_names]
+    for column in lacks:
+        table = table.append_column(column, pa.nulls(len(table), column.type))
+    if set(table.column_names) == set(schema.names):
+        table = table.select(schema.names)
     try:
         return table.cast(schema).replace_schema_metadata(table.schema.metadata)  # large_string becomes string
     except (pa.ArrowException, ValueError):

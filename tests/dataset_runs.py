@@ -35,7 +35,8 @@ def study(out: Path, settings: Sequence[str] = ("full", "pseudo"), **options: An
 
 def images(out: Path, **options: Any) -> Path:
     """Run an image study of the same scenes, without pictures; gives its folder."""
-    given = SCENES | {"stop": "budget", "max_pixels": 8, "out": out} | options
+    plain = {"acquisition": ("margin",), "smoothing": ("none",)}
+    given = SCENES | plain | {"stop": "budget", "max_pixels": 8, "out": out} | options
     with without_pictures():
         return image_study(ImageOptions(**given)).folder
 

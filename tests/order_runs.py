@@ -17,7 +17,8 @@ TINY: dict[str, Any] = {"batch": 8, "plateau_cap": 2}
 
 def studied(out: Path, **options: Any) -> Path:
     """Run an image study without pictures: five to twelve pixels in three rounds; gives its folder."""
-    given = SMALL | {"stop": "budget", "repeats": 2, "out": out} | options
+    plain = {"acquisition": ("margin",), "smoothing": ("none",)}
+    given = SMALL | plain | {"stop": "budget", "repeats": 2, "out": out} | options
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lowpix.image_study.study.image_pictures", lambda *_, **__: {})
         return image_study(ImageOptions(**given)).folder

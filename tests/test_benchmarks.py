@@ -68,6 +68,7 @@ def test_the_plain_study_trains_the_same_networks(scenes: Dataset, acquisition: 
         len(scenes.classes),
         network="mlp_float32",
         acquisition=acquisition,
+        smoothing="none",
         truth=truth,
         seed=3,
     )

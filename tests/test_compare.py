@@ -103,7 +103,7 @@ def test_from_a_folder_to_a_printed_table_and_two_files_drawn(
 def test_a_real_study_is_compared_and_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     small = {"scene_size": (24, 32), "scene_count": 2, "max_pixels": 12, "pixels_per_round": "3", "stop": "budget"}
     every = ("random", "margin", "error_depth")
-    study = image_study(StudyOptions(**small, acquisition=every, out=tmp_path / "study"))  # type: ignore[arg-type]
+    study = image_study(StudyOptions(**small, acquisition=every, smoothing=("none",), out=tmp_path / "study"))  # type: ignore[arg-type]
     found = compare(Options((tmp_path / "study",), targets=(0.3, 0.5), out=tmp_path / "out"))
     assert found.baseline == "mlp-random"
     assert found.settings[-1] == "mlp-error_depth"

@@ -66,7 +66,12 @@ def test_a_tiny_study_by_hand() -> None:
     both = row(found, "pair", "margin", "pixels", target=0.9)
     assert (both["value"], both["wins"], both["ties"]) == (-5, 0, 2)
     assert math.isnan(both["p"])
-    assert set(found.table["quantity"]) == {"pixels", "median_pixels", "area", "accuracy", "miou", "seconds"}
+    assert (
+        row(found, "setting", "margin", "missed", budget=39)["value"] == 1
+    )  # a class is missed in all these runs
+    assert row(found, "setting", "margin", "accuracy_off_border", budget=39)["value"] == pytest.approx(0.925)
+    at_budget = {"accuracy", "accuracy_off_border", "miou", "missed"}
+    assert set(found.table["quantity"]) == {"pixels", "median_pixels", "area", "seconds"} | at_budget
 
 
 UNITS = st.fixed_dictionaries(
@@ -96,7 +101,7 @@ def test_measures_agree_with_loops(units: Units, target: float, per_round_less: 
         return
     assert span(table) == (start, end)
     middle = (start + end) // 2
-    pixels, area, accuracy, _, _ = measures(table, [target], [middle])
+    pixels, area, accuracy, *_ = measures(table, [target], [middle])
     for measure, by_loop in ((pixels, _pixels), (area, _area), (accuracy, _accuracy)):
         for run in measure.runs.itertuples():
             expected = by_loop(by_run[run.image, run.seed], start, end, target, middle)

@@ -45,7 +45,7 @@ def test_an_image_study_is_run_for_the_images_that_it_lacks(
 
 def test_budgets_of_one_image_study_stand_side_by_side(tmp_path: Path) -> None:
     kinds = ["full", "pseudo", "sparse"]
-    tables = study(tmp_path, kinds, budgets=(9, 6))
+    tables = study(tmp_path, kinds, budgets=(9, 6), acquisition="margin")
     pixels = dict(zip(tables.summary["setting"], tables.summary["pixels_per_image"], strict=True))
     assert pixels == {"full": 768, "pseudo-6": 6, "pseudo-9": 9, "sparse-6": 6, "sparse-9": 9}
     # a study of the smaller budget alone knows the same of it
@@ -61,7 +61,7 @@ def test_budgets_of_one_image_study_stand_side_by_side(tmp_path: Path) -> None:
         told = labels.logs[first]
         assert len(told.answers) == labels.asked[first] == budget
         np.testing.assert_array_equal(labels.labels(first)[tuple(told.pixels.T)], told.answers)
-    assert (folder / f"pseudo_labels_at/6/mlp-margin/0/{first}.png").exists()
+    assert (folder / f"pseudo_labels_at/6/mlp-margin-edges/0/{first}.png").exists()
     extended = study(tmp_path / "kept", ["pseudo"], budgets=(9,), image_study=folder).summary
     assert list(extended["setting"]) == ["pseudo-6", "pseudo-9", "sparse-6"]
 
@@ -73,7 +73,7 @@ def test_an_acquisition_of_ones_own_is_named_in_the_tables(
     monkeypatch.syspath_prepend(tmp_path)
     tables = study(tmp_path / "out", ["pseudo"], acquisition="own_score:score")
     assert list(tables.summary["privileged"]) == [False]
-    assert (tmp_path / "out/image_study/pseudo_labels/mlp-own_score.score").is_dir()
+    assert (tmp_path / "out/image_study/pseudo_labels/mlp-own_score.score-edges").is_dir()
 
 
 # What is refused
@@ -138,6 +138,7 @@ def test_an_image_study_of_other_data_under_the_same_name_is_refused(tmp_path: P
 
 def test_an_image_study_that_was_made_anew_is_refused(tmp_path: Path) -> None:
     """Else the seeds of one row would have learned from labels of two kinds."""
+    images(tmp_path / "image_study")
     study(tmp_path, ["full", "pseudo"])
     images(tmp_path / "image_study", members=2, fresh=True)
     before = pd.read_csv(tmp_path / "summary.csv")

@@ -20,7 +20,14 @@ from lowpix.study.folder import Study
 from lowpix.study.image_runs import IMAGES, Tables, confidence_name, label_map_name
 from lowpix.study.label_maps import read_label_map
 
-SMALL: dict[str, Any] = {"scene_size": (24, 32), "scene_count": 3, "max_pixels": 14, "pixels_per_round": "3"}
+SMALL: dict[str, Any] = {
+    "scene_size": (24, 32),
+    "scene_count": 3,
+    "max_pixels": 14,
+    "pixels_per_round": "3",
+    "acquisition": ("margin",),
+    "smoothing": ("none",),
+}
 TWO: dict[str, Any] = {"acquisition": ("margin", "random")}
 pytestmark = pytest.mark.usefixtures("undrawn_images")
 

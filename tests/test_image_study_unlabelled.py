@@ -26,7 +26,14 @@ from lowpix.study.overview import overview
 from lowpix.study.text import as_text
 
 NAMES = ("a", "b")
-BUDGET: dict[str, Any] = {"stop": "budget", "max_pixels": 30, "keep_at": (9,), "pixels_per_round": "7"}
+BUDGET: dict[str, Any] = {
+    "stop": "budget",
+    "max_pixels": 30,
+    "keep_at": (9,),
+    "pixels_per_round": "7",
+    "acquisition": ("margin",),
+    "smoothing": ("none",),
+}
 UNKNOWN = [
     "target",
     "pixels_to_target",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lowpix.data import IGNORE
 from lowpix.errors import InputError
-from lowpix.metrics import accuracy, confusion, iou, miou
+from lowpix.metrics import accuracy, confusion, iou, miou, off_border
 
 CLASSES = 5
 LABELS = st.sampled_from([*range(CLASSES), IGNORE])
@@ -113,3 +113,11 @@ def test_an_image_of_360_by_480_takes_milliseconds() -> None:
         confusion(truth, prediction, 11)
         times.append(time.perf_counter() - start)
     assert min(times) < 0.02  # about 1 ms; the slack is for busy machines
+
+
+@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9), elements=LABELS))
+def test_off_border_is_what_no_other_label_is_near(truth: NDArray[np.uint8]) -> None:
+    found = off_border(truth)
+    for row, column in np.ndindex(truth.shape):
+        near = truth[max(0, row - 2) : row + 3, max(0, column - 2) : column + 3]
+        assert found[row, column] == (len(np.unique(near)) == 1 and truth[row, column] != IGNORE)

@@ -273,6 +273,7 @@ def test_a_file_among_the_runs_that_is_none_is_named(tmp_path: Path, place: str)
 SETTINGS = {
     "dataset": "camvid",
     "acquisition": ["margin"],
+    "smoothing": ["none"],
     "images": None,
     "limit": 16,
     "repeats": 1,

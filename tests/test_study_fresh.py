@@ -54,7 +54,8 @@ class Answers:
 
 def study(data: Path, out: Path, rounds: float = np.inf, **options: Any) -> Tables:
     """An image study of a folder: 5 and 6 pixels of an image are revealed, in two rounds."""
-    given = {"data_root": data, "out": out, "max_pixels": 6, "stop": "budget"}
+    plain = {"acquisition": ("margin",), "smoothing": ("none",)}
+    given = plain | {"data_root": data, "out": out, "max_pixels": 6, "stop": "budget"}
     return image_study(Options("folder", **given | options), Answers(data, rounds)).tables()
 
 

@@ -46,11 +46,11 @@ def by_key(runs: list[Run]) -> list[Run]:
 def test_the_columns_that_the_design_names_are_there() -> None:
     curves = (
         "dataset setting image network acquisition selection oracle privileged stop void seed round asked "
-        "revealed fraction accuracy accuracy_unrevealed miou seconds"
+        "revealed fraction accuracy accuracy_unrevealed accuracy_off_border miou classes_missed seconds"
     )
     summary = (
         "dataset setting image network acquisition seed pixels_to_target fraction_to_target target censored "
-        "accuracy miou classes seconds"
+        "pixels_to_stay accuracy accuracy_off_border miou classes_missed classes seconds"
     )
     assert tuple(curves.split()) == CURVE_COLUMNS
     assert set(summary.split()) <= set(SUMMARY_COLUMNS)
@@ -73,6 +73,12 @@ def test_summary_agrees_with_a_loop(runs: list[Run]) -> None:
         else:
             assert row["pixels_to_target"] is pd.NA
             assert math.isnan(row["fraction_to_target"])
+        rounds = list(run.rounds.itertuples())
+        stays = [r for at, r in enumerate(rounds) if all(later.accuracy >= run.target for later in rounds[at:])]
+        if stays and run.stop == "budget":
+            assert row["pixels_to_stay"] == stays[0].revealed
+        else:
+            assert row["pixels_to_stay"] is pd.NA
         last = run.rounds.iloc[-1]
         for column in ("revealed", "fraction", "accuracy", "miou", "seconds"):
             assert row[column] == last[column]
@@ -108,8 +114,11 @@ def test_without_a_truth_no_target_is_reached_and_what_is_unknown_stays_empty() 
     known, unknown = make_run("a"), make_run("b", accuracies=[math.nan] * 3)
     summary = summarise(together([known, unknown])).set_index("image")
     assert summary.loc["a"].notna().all()
-    nobody_knows = ["target", "pixels_to_target", "fraction_to_target", "accuracy", "miou", "classes"]
-    assert list(summary.columns[summary.loc["b"].isna()]) == nobody_knows
+    nobody_knows = (
+        "target pixels_to_target fraction_to_target pixels_to_stay "
+        "accuracy accuracy_off_border miou classes_missed classes"
+    )
+    assert list(summary.columns[summary.loc["b"].isna()]) == nobody_knows.split()
     assert summary.loc["b", "revealed"] == unknown.rounds["revealed"].iloc[-1] > 0
     assert unknown.pixels_to_target == math.inf
 

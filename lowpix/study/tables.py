@@ -114,7 +114,8 @@ def pixels_to_stay(curves: pd.DataFrame, target: float | pd.Series) -> pd.DataFr
     Arguments and result are as in `pixels_to`, with KEY and `pixels`. Noisy curves fall below a target again after
     they first reach it. A run that stops at its target cannot tell: its `pixels` are empty.
     """
-    in_order = curves.assign(reached=curves["accuracy"] >= target).sort_values([*KEY, "round"])
+    in_order = curves.assign(reached=curves["accuracy"] >= target)
+    in_order = in_order.sort_values([*KEY, "round"], ignore_index=True)
     in_order["stays"] = in_order[::-1].groupby(KEY)["reached"].cummin()
     told = in_order[in_order["stays"] & (in_order["stop"] == "budget")]
     runs = pd.MultiIndex.from_frame(in_order[KEY].drop_duplicates())
