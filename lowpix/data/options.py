@@ -17,8 +17,9 @@ GENERATED = ("scene_size", "scene_count", "scene_classes", "seed")
 class DataOptions:
     """Which images."""
 
-    dataset: Literal["scenes", "camvid", "folder"] = "scenes"
-    """scenes: generated, needs no download; camvid: downloaded on first use; folder: your own images."""
+    dataset: Literal["scenes", "camvid", "voc", "cityscapes", "ade20k", "folder"] = "scenes"
+    """scenes: generated, needs no download; camvid: downloaded on first use; folder: your own images;
+    voc, cityscapes, ade20k: as published, once you have fetched them."""
     data_root: Path | None = None
     """Folder of the data set or its parent; if not given, LOWPIX_DATA, ./data and your cache are searched."""
     split: str | None = None
