@@ -52,7 +52,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     laid on white. Grey of more than 8 bits is stretched so that the image's darkest value becomes 0 and its
     lightest 255. Raises InputError if the file is missing, truncated or no image.
     """
-    image = _open(path, upright=True)
+    image = open_picture(path, upright=True)
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
         return _stretch(np.asarray(image).astype(np.float64))
     if image.has_transparency_data:
@@ -68,7 +68,7 @@ def read_labels(path: Path, coding: Coding) -> NDArray[np.uint8]:
     only the colours of the coding. In a file of one bit a pixel, 1 also stands for 255. Raises InputError with
     the file, the first wrong (row, column), the value and the rule.
     """
-    image, label_of = _open(path), coding.colours
+    image, label_of = open_picture(path), coding.colours
     in_rgb = image.mode in ("RGB", "RGBA")
     if label_of and (in_rgb or (image.mode == "P" and _used_colours(image) <= label_of.keys())):
         return _labels_of_colours(np.asarray(image.convert("RGB")), label_of, path)
@@ -100,7 +100,8 @@ def _ranges(values: Iterable[int]) -> str:
     return ", ".join(" to ".join(map(str, run)) for run in runs) or "none"
 
 
-def _open(path: Path, upright: bool = False) -> Image.Image:
+def open_picture(path: Path, upright: bool = False) -> Image.Image:
+    """A picture, fully decoded. Raises InputError if the file is missing, truncated or no image."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:

@@ -26,6 +26,8 @@ class DataOptions:
     """Split of the data set; if not given, train, or all for a folder without splits."""
     limit: Annotated[int | None, at_least(1)] = None
     """Number of images, spread evenly over the list; if not given, all."""
+    skip_faulty: bool = False
+    """Leave out images with a fault, such as a label map that is all void, instead of refusing all."""
     scene_size: Annotated[tuple[int, int], between(16, 16384)] = (120, 160)
     """Height and width of generated scenes, pixels."""
     scene_count: Annotated[int, between(1, 1_000_000)] = 8

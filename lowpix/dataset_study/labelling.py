@@ -137,6 +137,7 @@ def _extended(options: Options, source: Source, acquisitions: tuple[str, ...]) -
         repeats=max(int(source.settings["repeats"]), _label_repeats(options)),
         data_root=options.data_root,
         limit=options.limit,
+        skip_faulty=options.skip_faulty,
         scene_count=options.scene_count,
         jobs=options.jobs,
         device=options.device,

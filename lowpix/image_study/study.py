@@ -50,7 +50,10 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     settings = options.settings()
     dataset = open_data(options, seed=options.seed)
     names = _names(dataset, options)
-    report = require_sound(dataset, names, labelled=oracles is None)
+    report = require_sound(dataset, names, oracles is None, options.skip_faulty)
+    if asked := [fault for name in options.images for fault in report.left_out.get(name, ())]:
+        raise InputError(asked[0])
+    names = report.names
     if oracles is not None:
         report = replace(report, digests=_require_answerable(dataset, report, settings, oracles))
     device = find_device(options.device)

@@ -120,6 +120,17 @@ def require_section(path: Path, section: str, values: Mapping[str, Any], growing
             raise InputError(f"{path}: {section}: {changed} (--fresh starts anew)")
 
 
+def replace_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
+    """Write `values` to a section of a `study.toml` in place of what it held; no values remove it."""
+    with alone_in(path.parent):
+        document = _read(path)
+        changed = {key: value for key, value in document.items() if key != section}
+        if values:
+            changed[section] = _as_toml(values)
+        if changed != document:
+            _write(path, changed)
+
+
 def record_work(path: Path, seconds: float, device: str) -> None:
     """Add wall time to the entry under `[[produced]]` for these versions, commit and device in a `study.toml`.
 
