@@ -123,6 +123,7 @@ def _planned(options: Options, folder: Path, acquisitions: tuple[str, ...]) -> I
         seed=options.seed,
         repeats=_label_repeats(options),
         jobs=options.jobs,
+        cluster=options.cluster,
         device=options.device,
         out=folder,
     )
@@ -140,6 +141,7 @@ def _extended(options: Options, source: Source, acquisitions: tuple[str, ...]) -
         skip_faulty=options.skip_faulty,
         scene_count=options.scene_count,
         jobs=options.jobs,
+        cluster=options.cluster,
         device=options.device,
         out=source.folder,
     )

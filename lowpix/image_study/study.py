@@ -128,7 +128,10 @@ def _work(
             outcomes.setdefault(run.acquisition, []).append(run.pixels_to_target)
         return _so_far(outcomes, options.max_pixels)
 
-    for _ in run_study(dataset, settings, units, study, device, stack, options.jobs, oracles, left, tell):
+    runs = run_study(
+        dataset, settings, units, study, device, stack, options.jobs, oracles, left, tell, options.cluster
+    )
+    for _ in runs:
         pass
     study.require_finished((setting.name, seed, name) for setting in settings for name, seed in units)
 

@@ -221,7 +221,7 @@ def _checkout() -> dict[str, Any]:
 
 
 def _machine(device: str) -> dict[str, str]:
-    machine = {"device": device, "processor": _processor()}
+    machine = {"device": device, "processor": processor()}
     if device.startswith("cuda"):
         import torch  # imported here, because reading a study does not need it
 
@@ -229,7 +229,8 @@ def _machine(device: str) -> dict[str, str]:
     return machine
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The kind of processor of this machine."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux
