@@ -1,12 +1,19 @@
 """python -m lowpix.doctor: list every fault of a data set."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
 
 from lowpix.command import run
 from lowpix.data import Dataset, spread
 from lowpix.data.check import Report, check
 from lowpix.data.options import DataOptions, open_data
-from lowpix.options import check_options
+from lowpix.data.propose import Proposal, propose
+from lowpix.errors import printable
+from lowpix.options import check_options, require
+from lowpix.storage import write_bytes
 
 
 @dataclass(frozen=True)
@@ -15,17 +22,26 @@ class Options(DataOptions):
 
     The exit code is 0 without faults, and 2 with faults or if the data set cannot be opened.
 
-    python -m lowpix.doctor --dataset folder --data-root photos
+    python -m lowpix.doctor photos
 
-    python -m lowpix.doctor --dataset folder --data-root photos --no-labels
+    python -m lowpix.doctor photos --no-labels
     """
 
+    folder: Annotated[Path | None, tyro.conf.Positional] = None
+    """Your own folder, instead of --dataset folder --data-root. If it has no classes.json, one is proposed."""
+    write: bool = False
+    """Write the proposed classes.json."""
     labels: bool = True
     """Expect a label map for each image; --no-labels checks the images alone."""
 
     def check(self) -> None:
         """Raise InputError for the first option that breaks a rule, with its name and the rule."""
         check_options(self)
+        require("write", self.write, not self.write or self.folder is not None, "given with a folder")
+
+    def resolved(self) -> "Options":
+        """The options with `folder` as a data set."""
+        return self if self.folder is None else replace(self, dataset="folder", data_root=self.folder)
 
 
 def doctor(options: Options) -> tuple[Dataset, Report]:
@@ -35,9 +51,28 @@ def doctor(options: Options) -> tuple[Dataset, Report]:
         InputError: an option is out of range, or the data set cannot be opened.
     """
     options.check()
-    dataset = open_data(options)
+    dataset = open_data(options.resolved())
     names = spread(dataset.images, options.limit) if options.limit else dataset.images
-    return dataset, check(dataset, names, options.labels, progress=True)
+    report = check(dataset, names, options.labels, progress=True)
+    absent = [
+        f"class {name}: no label map holds it"
+        for name, pixels in zip(dataset.classes, report.pixels, strict=True)
+        if options.labels and len(report.names) == len(dataset.images) and not pixels
+    ]
+    return dataset, replace(report, warnings=(*report.warnings, *map(printable, absent)))
+
+
+def proposed(options: Options) -> Proposal | None:
+    """A classes.json for the folder that the options name, if it is needed and missing."""
+    options.check()
+    if options.folder is None or not options.labels or _classes_files(options.folder):
+        return None
+    return propose(options.folder)
+
+
+def _classes_files(folder: Path) -> list[Path]:
+    places = [folder, folder.parent, *(path.parent for path in folder.glob("*/images"))]
+    return [place / "classes.json" for place in places if (place / "classes.json").is_file()]
 
 
 def describe(dataset: Dataset, report: Report, images: int, labelled: bool = True) -> str:
@@ -63,6 +98,15 @@ def describe(dataset: Dataset, report: Report, images: int, labelled: bool = Tru
 
 def command(options: Options) -> int:
     """Print the report; return 2 if there are faults, else 0."""
+    proposal = proposed(options)
+    if proposal is not None:
+        print("\n".join(proposal.found))
+        print(f"\nproposed {proposal.file}:\n\n{proposal.text()}")
+        if not options.write:
+            print("--write writes it; then give the classes their names, and check again")
+            return 2
+        write_bytes(proposal.file, proposal.text().encode())
+        print("written; give the classes their names\n")
     dataset, report = doctor(options)
     images = len(dataset.images) if options.limit is None else min(options.limit, len(dataset.images))
     print(describe(dataset, report, images, options.labels))

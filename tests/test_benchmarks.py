@@ -30,7 +30,7 @@ def scenes() -> Dataset:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["image_study", "memory", "agreement", "scaling"])
+@pytest.mark.parametrize("name", ["image_study", "memory", "agreement", "scaling", "cluster"])
 def test_a_smoke_run_measures_every_row(name: str, tmp_path: Path) -> None:
     out = tmp_path / "made" / f"{name}.csv"
     benchmark = import_module(f"benchmarks.{name}")

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from data_samples import DATA, needs_camvid, needs_nuclei, write, write_folder
 from PIL import Image
+from refusals import refused
 
 from lowpix.data import IGNORE, Dataset, open_dataset, spread
-from lowpix.data.check import Report, check
+from lowpix.data.check import Report, check, require_sound
 
 
 def checked(root: Path, labelled: bool = True) -> Report:
@@ -53,19 +54,48 @@ def test_all_faults_at_once(tmp_path: Path) -> None:
         ("images/e.png", "cannot be read"),
         ("labels/f.png", "cannot be read"),
         ("labels/g.png", "no labelled pixel", "48"),
-        ("images/d.png", "no label map"),
         ("labels/stray.png", "no image"),
     ]
     for fault, (file, *parts) in zip(report.faults, expected, strict=True):
         assert fault.startswith(f"{tmp_path}/{file}: ")
         assert all(part in fault for part in parts), fault
         assert "\n" not in fault
-    (warning,) = report.warnings
-    assert warning.startswith(f"{tmp_path}/labels/h.png: ")
-    assert "a single class, down" in warning
-    # What is sound is counted: e (its label map), g (all void) and h.
-    assert report.pixels.tolist() == [24, 72]
+    single, missing = report.warnings
+    assert single.startswith(f"{tmp_path}/labels/h.png: ")
+    assert "a single class, down" in single
+    assert "1 of 8 images have no label map and are left out: d" in missing
+    assert report.names == ("h",)
+    assert set(report.left_out) == set("abcdefg")
+    assert report.pixels.tolist() == [0, 48]  # only what is sound is counted, and g, which is all void
     assert report.void == 48
+
+
+def test_images_without_a_label_map_and_faulty_ones_can_be_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Those without always, with a count; faulty ones if that is wanted, each by name."""
+    write_folder(tmp_path, tuple("abcde"), ignore_index=9)
+    (tmp_path / "labels/b.png").unlink()
+    dataset = open_dataset("folder", tmp_path)
+    assert require_sound(dataset, dataset.images).names == ("a", "c", "d", "e")
+    assert capsys.readouterr().err == (
+        "warning: folder, split all: 1 of 5 images have no label map and are left out: b\n"
+    )
+    write(tmp_path / "labels/c.png", half_and_half(9))
+    (tmp_path / "images/d.png").write_bytes(b"torn")
+    (tmp_path / "labels/d.png").write_bytes(b"torn")
+    write(tmp_path / "labels/stray.png", half_and_half(0, 1))
+    dataset = open_dataset("folder", tmp_path)
+    with refused("labels/c.png: no labelled pixel", "and 3 more"):
+        require_sound(dataset, dataset.images)
+    capsys.readouterr()
+    assert require_sound(dataset, dataset.images, skip_faulty=True).names == ("a", "e")
+    told = capsys.readouterr().err.splitlines()
+    assert [line.partition(": ")[2].partition(": ")[0] for line in told[1:]] == ["left out"] * 4
+    write(tmp_path / "labels/a.png", half_and_half(0))
+    write(tmp_path / "labels/e.png", half_and_half(0))
+    with refused("only the class up"):  # which no image is to blame for
+        require_sound(dataset, dataset.images, skip_faulty=True)
 
 
 def test_strays_do_not_stop_a_study_of_other_images(tmp_path: Path) -> None:

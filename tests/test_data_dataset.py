@@ -104,7 +104,7 @@ def test_roots_are_searched_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def test_unknown_names_list_the_valid_ones(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="--dataset coco: unknown; choose from camvid, folder"):
+    with pytest.raises(InputError, match="--dataset coco: unknown; choose from ade20k, camvid, cit"):
         open_dataset("coco")
     assert list(DATASETS) == sorted(DATASETS)
     with pytest.raises(InputError, match=r"--split night: camvid has train, val, test"):

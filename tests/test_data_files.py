@@ -8,7 +8,7 @@ from PIL import Image, ImageCms
 from refusals import refused
 
 from lowpix.data import IGNORE
-from lowpix.data.files import read_image, read_labels
+from lowpix.data.files import Coding, Colour, read_image, read_labels
 
 RNG = np.random.default_rng(0)
 RGB = RNG.integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -18,6 +18,12 @@ def save(path: Path, array: np.ndarray, mode: str | None = None, **options: obje
     image = Image.fromarray(array)
     (image.convert(mode) if mode else image).save(path, **options)
     return path
+
+
+def coloured(colours: list[Colour], void: Colour | None = None) -> Coding:
+    """Label maps in these colours, or with as many ids."""
+    of_void = {} if void is None else {void: IGNORE}
+    return Coding(Coding.plain(len(colours)).table, {colour: k for k, colour in enumerate(colours)} | of_void)
 
 
 def test_rgb_image_is_returned_as_it_is(tmp_path: Path) -> None:
@@ -106,7 +112,7 @@ def test_truncated_and_missing_and_foreign_files(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("no picture")
     (tmp_path / "empty.png").touch()
     for name in ("cut.png", "endless.png", "flipped.png", "text.png", "empty.png"):
-        for read in (read_image, lambda path: read_labels(path, 2)):
+        for read in (read_image, lambda path: read_labels(path, Coding.plain(2))):
             with refused(f"{name}: ", "cannot be read"):
                 read(tmp_path / name)
     with refused("none.png: ", "no such file"):
@@ -116,14 +122,14 @@ def test_truncated_and_missing_and_foreign_files(tmp_path: Path) -> None:
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_ids_and_void(tmp_path: Path, dtype: type) -> None:
     ids = RNG.integers(0, 12, (20, 30)).astype(dtype)
-    labels = read_labels(save(tmp_path / "x.png", ids), 11, ignore_index=11)
+    labels = read_labels(save(tmp_path / "x.png", ids), Coding.plain(11, 11))
     np.testing.assert_array_equal(labels, np.where(ids == 11, IGNORE, ids))
     assert labels.dtype == np.uint8
 
 
 def test_one_bit_label_map(tmp_path: Path) -> None:
     ids = RNG.integers(0, 2, (9, 9)).astype(bool)
-    np.testing.assert_array_equal(read_labels(save(tmp_path / "x.png", ids), 2), ids)
+    np.testing.assert_array_equal(read_labels(save(tmp_path / "x.png", ids), Coding.plain(2)), ids)
 
 
 def test_indexed_label_map_holds_ids_whatever_its_palette(tmp_path: Path) -> None:
@@ -131,9 +137,9 @@ def test_indexed_label_map_holds_ids_whatever_its_palette(tmp_path: Path) -> Non
     image = Image.fromarray(ids)
     image.putpalette([9, 9, 9, 1, 2, 3, 0, 0, 0])
     image.save(tmp_path / "x.png", transparency=0)
-    np.testing.assert_array_equal(read_labels(tmp_path / "x.png", 3), ids)
+    np.testing.assert_array_equal(read_labels(tmp_path / "x.png", Coding.plain(3)), ids)
     named = [(5, 5, 5), (6, 6, 6), (7, 7, 7)]
-    np.testing.assert_array_equal(read_labels(tmp_path / "x.png", 3, colours=named), ids)
+    np.testing.assert_array_equal(read_labels(tmp_path / "x.png", coloured(named)), ids)
 
 
 @pytest.mark.parametrize(("value", "dtype"), [(37, "uint8"), (255, "uint8"), (37, "uint16"), (60000, "uint16")])
@@ -142,7 +148,7 @@ def test_label_that_is_no_class(tmp_path: Path, value: int, dtype: str) -> None:
     ids[12, 40] = ids[13, 2] = value
     path = save(tmp_path / "x.png", ids)
     with refused(f"{path}: ", f"label {value} ", "(12, 40)", "11 classes", "0 to 10", "11 for void"):
-        read_labels(path, 11, ignore_index=11)
+        read_labels(path, Coding.plain(11, 11))
 
 
 def test_colour_label_map(tmp_path: Path) -> None:
@@ -152,24 +158,24 @@ def test_colour_label_map(tmp_path: Path) -> None:
     rgb = np.array([*colours, void], np.uint8)[ids]
     expected = np.where(ids == 3, IGNORE, ids)
     path = save(tmp_path / "x.png", rgb)
-    np.testing.assert_array_equal(read_labels(path, 3, None, colours, void), expected)
+    np.testing.assert_array_equal(read_labels(path, coloured(colours, void)), expected)
     opaque = save(tmp_path / "rgba.png", np.dstack([rgb, np.full((20, 30), 255, np.uint8)]))
-    np.testing.assert_array_equal(read_labels(opaque, 3, None, colours, void), expected)
+    np.testing.assert_array_equal(read_labels(opaque, coloured(colours, void)), expected)
 
     # A drawing program may save the same picture with a palette in any order: colours count, not indices.
     Image.fromarray(rgb).quantize(4).save(tmp_path / "indexed.png")
     with Image.open(tmp_path / "indexed.png") as indexed:
         assert indexed.mode == "P"
-    np.testing.assert_array_equal(read_labels(tmp_path / "indexed.png", 3, None, colours, void), expected)
+    np.testing.assert_array_equal(read_labels(tmp_path / "indexed.png", coloured(colours, void)), expected)
 
     rgb[7, 3] = (1, 2, 3)
     wrong = save(tmp_path / "wrong.png", rgb)
     with refused("wrong.png: ", "colour (1, 2, 3)", "(7, 3)", "4 colours"):
-        read_labels(wrong, 3, None, colours, void)
+        read_labels(wrong, coloured(colours, void))
 
 
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "CMYK"])
 def test_colours_where_ids_were_expected(tmp_path: Path, mode: str) -> None:
     Image.fromarray(RGB).convert(mode).save(tmp_path / "x.tif")
     with refused("x.tif: ", mode, "one class id per pixel"):
-        read_labels(tmp_path / "x.tif", 2)
+        read_labels(tmp_path / "x.tif", Coding.plain(2))

@@ -196,7 +196,7 @@ def test_what_needs_a_label_map_is_refused_before_anything_is_written(
 def test_without_an_oracle_a_label_map_must_be_there(tmp_path: Path, labelled: Path) -> None:
     photos = without_labels(labelled, tmp_path / "photos", but=("b",))
     with refused("images/a.png", "no label map"):
-        study(photos, tmp_path / "out")
+        study(photos, tmp_path / "out", images=("a",))
     assert not (tmp_path / "out").exists()
     setting = Options("folder", photos, **BUDGET).settings()[0]
     with refused("image a", "no label map"):

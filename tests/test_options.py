@@ -29,7 +29,7 @@ from lowpix.options import NOT_EMPTY, above, at_least, between, check_options
 PACKAGE = Path(lowpix.__path__[0])
 GIVEN = {"photos": Path("photos"), "model": Path("model"), "studies": (Path("study"),)}
 """Options that have no default."""
-POSITIONAL = ("photos", "studies")
+POSITIONAL = ("photos", "studies", "folder")
 
 
 def commands() -> list[str]:

@@ -6,6 +6,7 @@ Image and data-set studies of small folders, whose real files change between two
 import json
 import os
 import shutil
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -203,6 +204,27 @@ def test_only_images_of_the_study_are_looked_at(tmp_path: Path) -> None:
     study(data, out, images=("a",))
     mend(data)  # b, which comes in as it is now
     assert_same(study(data, out), study(data, tmp_path / "new"))
+
+
+def test_a_study_of_a_part_says_what_it_left_out(tmp_path: Path) -> None:
+    """And takes in what is labelled later."""
+    data, out = write_folder(tmp_path / "data", ("a", "b", "c")), tmp_path / "out"
+    (data / "labels/c.png").rename(tmp_path / "c.png")
+    write(data / "labels/b.png", np.full((6, 8), 255))
+    declared = {"classes": ["up", "down"], "ignore_index": 255}
+    (data / "classes.json").write_text(json.dumps(declared))
+    with refused(data / "labels/b.png", "no labelled pixel"):
+        study(data, out)
+    with refused(data / "images/c.png", "no label map"):  # it was asked for by name
+        study(data, out, images=("c",))
+    assert not out.exists()
+    assert list(study(data, out, skip_faulty=True).summary["image"]) == ["a"]
+    left_out = tomllib.loads((out / "study.toml").read_text())["left_out"]["images"]
+    assert [line.split(": ")[0] for line in left_out] == [str(data / "images/c.png"), str(data / "labels/b.png")]
+    (tmp_path / "c.png").rename(data / "labels/c.png")
+    write_folder(data, ("b",))
+    assert_same(study(data, out), study(data, tmp_path / "new"))
+    assert "left_out" not in tomllib.loads((out / "study.toml").read_text())
 
 
 def test_a_label_map_that_only_measures_is_known(tmp_path: Path) -> None:

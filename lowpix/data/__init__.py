@@ -1,17 +1,27 @@
-"""Data sets opened by name: `camvid`, your own `folder`, generated `scenes`."""
+"""Data sets opened by name: public ones in their layouts, your own `folder`, generated `scenes`."""
 
 from collections.abc import Callable
 from pathlib import Path
 
+from lowpix.data.ade20k import open_ade20k
 from lowpix.data.camvid import open_camvid
+from lowpix.data.cityscapes import open_cityscapes
 from lowpix.data.dataset import IGNORE, Dataset, spread
 from lowpix.data.folder import open_folder
 from lowpix.data.scenes import Scenes
+from lowpix.data.voc import open_voc
 from lowpix.errors import choose
 
 __all__ = ["DATASETS", "IGNORE", "Dataset", "open_dataset", "spread"]
 
-DATASETS: dict[str, Callable[..., Dataset]] = {"camvid": open_camvid, "folder": open_folder, "scenes": Scenes}
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "ade20k": open_ade20k,
+    "camvid": open_camvid,
+    "cityscapes": open_cityscapes,
+    "folder": open_folder,
+    "scenes": Scenes,
+    "voc": open_voc,
+}
 
 
 def open_dataset(

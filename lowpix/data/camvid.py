@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from lowpix.data.dataset import cache_folder, find_root
-from lowpix.data.files import Files
+from lowpix.data.files import Coding, Files
 from lowpix.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -36,7 +36,7 @@ def open_camvid(data_root: Path | None = None, split: str | None = None) -> File
 
         root = fetch_camvid(cache_folder() / "camvid")
     palette = np.array(PALETTE, np.uint8)
-    return Files("camvid", split, CLASSES, palette, _pairs(root, split), ignore_index=VOID)
+    return Files("camvid", split, CLASSES, palette, _pairs(root, split), Coding.plain(len(CLASSES), VOID))
 
 
 def _pairs(root: Path, split: str) -> dict[str, tuple[Path, Path | None]]:

@@ -28,7 +28,14 @@ class Report:
     """Number of void pixels, over all valid label maps."""
 
     digests: dict[str, tuple[str, str]]
-    """By image name: digests of the image and of its label map, empty where none was read."""
+    """By name of each sound image: digests of the image and of its label map, empty where none was read."""
+    left_out: dict[str, tuple[str, ...]]
+    """What is wrong with the other images, by name. A missing label map is no fault if there are others."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The images that a study can use, in the order in which they were checked."""
+        return tuple(self.digests)
 
     def size(self) -> int:
         """H×W of all images with a valid label map together."""
@@ -47,83 +54,111 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
     """Read the images `names` and their label maps, one at a time, and list all faults.
 
     With `labelled`, each image must have a label map of the same size with at least one labelled pixel, and the
-    data set must declare and contain at least 2 classes. Without it, no label map is read. `progress` shows a bar
-    if stderr is a terminal.
+    data set must declare and contain at least 2 classes. If only some images have label maps, the others are left
+    out with a warning. Without `labelled`, no label map is read. `progress` shows a bar if stderr is a terminal.
     """
     faults: list[str] = []
     warnings: list[str] = []
-    missing: list[str] = []
+    unlabelled: dict[str, tuple[str, ...]] = {}
+    faulty: dict[str, tuple[str, ...]] = {}
     classes = len(dataset.classes)
     pixels, images = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
     digests: dict[str, tuple[str, str]] = {}
-    void = valid = 0
+    void = 0
 
     if labelled and classes < 2:
         declared = f"only the class {dataset.classes[0]}" if classes else "no classes"
         faults.append(f"{_title(dataset)}: declares {declared}: there must be at least 2")
     for name in tqdm(names, "checking", unit="image", disable=None if progress else True, leave=False):
-        image = labels = None
-        try:
-            image = dataset.image(name)
-        except InputError as fault:
-            faults.append(str(fault))
-        digests[name] = (pixels_digest(image), "")
-        if not labelled:
+        image, labels, own = _read(dataset, name, labelled)
+        if labelled and labels is None and not own:
+            unlabelled[name] = (f"{_file(dataset.image_file(name), name)}: has no label map",)
             continue
-        try:
-            labels = dataset.labels(name)
-            if labels is None:
-                missing.append(f"{_file(dataset.image_file(name), name)}: has no label map")
-        except InputError as fault:
-            if str(fault) not in faults:  # an unknown name raises the same fault twice
-                faults.append(str(fault))
-        if labels is None:
-            continue
-        digests[name] = (pixels_digest(image), pixels_digest(labels))
+        if labels is not None and not own:
+            where = _file(dataset.label_file(name), name)
+            counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)
+            found = np.flatnonzero(counts[:classes])
+            if not found.size:
+                own.append(f"{where}: no labelled pixel: all {labels.size} are void")
+            elif found.size == 1:
+                warnings.append(f"{where}: holds a single class, {dataset.classes[found[0]]}")
+            pixels += counts[:classes]
+            images[found] += 1
+            void += int(counts[IGNORE])
+        if own:
+            faults += own
+            faulty[name] = tuple(own)
+        else:
+            digests[name] = pixels_digest(image), pixels_digest(labels)
 
-        where = _file(dataset.label_file(name), name)
-        if image is not None and labels.shape != image.shape[:2]:
-            sizes = [f"{height}×{width}" for height, width in (labels.shape, image.shape[:2])]
-            faults.append(f"{where}: label map of {sizes[0]} for an image of {sizes[1]}: sizes must be equal")
-            continue
-        counts = np.bincount(labels.ravel(), minlength=IGNORE + 1)
-        found = np.flatnonzero(counts[:classes])
-        if not found.size:
-            faults.append(f"{where}: no labelled pixel: all {labels.size} are void")
-        elif found.size == 1:
-            warnings.append(f"{where}: holds a single class, {dataset.classes[found[0]]}")
-        pixels += counts[:classes]
-        images[found] += 1
-        void += int(counts[IGNORE])
-        valid += 1
-
-    if len(missing) == len(names) > 1:
-        missing = [f"{_title(dataset)}: none of the {len(names)} images has a label map"]
-    faults += missing
+    if len(unlabelled) == len(names) > 1:
+        faults.append(f"{_title(dataset)}: none of the {len(names)} images has a label map")
+    elif len(unlabelled) == len(names):
+        faults += (fault for missing in unlabelled.values() for fault in missing)
+    elif unlabelled:
+        some = ", ".join(list(unlabelled)[:3]) + (", …" if len(unlabelled) > 3 else "")
+        share = f"{len(unlabelled)} of {len(names)} images"
+        warnings.append(f"{_title(dataset)}: {share} have no label map and are left out: {some}")
     # One image with a single class is only a warning. A data set with a single class cannot be learned from.
-    if classes > 1 and np.count_nonzero(pixels) == 1 and (valid > 1 or len(dataset.images) == 1):
+    if classes > 1 and np.count_nonzero(pixels) == 1 and (images.sum() > 1 or len(dataset.images) == 1):
         only = dataset.classes[int(pixels.argmax())]
         faults.append(f"{_title(dataset)}: its label maps hold only the class {only}: there must be at least 2")
     if labelled and dataset.void_class is not None:
-        share = void / max(int(pixels.sum()) + void, 1)
+        of_all = void / max(int(pixels.sum()) + void, 1)
         warnings.append(
             f'{_title(dataset)}: "ignore_index" is the id of class {dataset.void_class}: its pixels, '
-            f"{share:.1%} of all, are void and never asked"
+            f"{of_all:.1%} of all, are void and never asked"
         )
     if labelled and set(names) >= set(dataset.images):
         faults += dataset.faults()
-    return Report(tuple(map(printable, faults)), tuple(map(printable, warnings)), pixels, images, void, digests)
+    warnings += dataset.warnings()
+    faults, warnings = (list(map(printable, found)) for found in (faults, warnings))
+    return Report(tuple(faults), tuple(warnings), pixels, images, void, digests, unlabelled | faulty)
 
 
-def require_sound(dataset: Dataset, names: Sequence[str], labelled: bool = True) -> Report:
-    """Run `check` and print its warnings to stderr. Raises InputError with the first fault, if there is one."""
+def _read(
+    dataset: Dataset, name: str, labelled: bool
+) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8] | None, list[str]]:
+    """An image, its label map if it is needed and there is one, and their faults."""
+    image = labels = None
+    faults = []
+    try:
+        image = dataset.image(name)
+    except InputError as fault:
+        faults.append(str(fault))
+    if labelled:
+        try:
+            labels = dataset.labels(name)
+        except InputError as fault:
+            if str(fault) not in faults:  # an unknown name raises the same fault twice
+                faults.append(str(fault))
+    if image is not None and labels is not None and labels.shape != image.shape[:2]:
+        where = _file(dataset.label_file(name), name)
+        sizes = [f"{height}×{width}" for height, width in (labels.shape, image.shape[:2])]
+        faults.append(f"{where}: label map of {sizes[0]} for an image of {sizes[1]}: sizes must be equal")
+    return image, labels, faults
+
+
+def require_sound(
+    dataset: Dataset, names: Sequence[str], labelled: bool = True, skip_faulty: bool = False
+) -> Report:
+    """Run `check` and print its warnings to stderr. Raises InputError with the first fault, if there is one.
+
+    With `skip_faulty`, files that have a fault are left out instead, with a warning for each. The report's `names`
+    are the images that are left.
+    """
     report = check(dataset, names, labelled)
-    for warning in report.warnings:
+    faults, skipped = list(report.faults), []
+    if skip_faulty and report.names:
+        of_files = {printable(fault) for found in (*report.left_out.values(), dataset.faults()) for fault in found}
+        skipped = [f"left out: {fault}" for fault in faults if fault in of_files]
+        faults = [fault for fault in faults if fault not in of_files]
+    for warning in (*report.warnings, *skipped):
         print(f"warning: {warning}", file=sys.stderr)
-    if report.faults:
-        more = len(report.faults) - 1
+    if faults:
+        more = len(faults) - 1
         others = f" (and {more} more: python -m lowpix.doctor lists them all)" if more else ""
-        raise InputError(f"{report.faults[0]}{others}")
+        raise InputError(f"{faults[0]}{others}")
     return report
 
 

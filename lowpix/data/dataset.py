@@ -78,6 +78,10 @@ class Dataset(ABC):
         """Faults of the data set that belong to no single image, one line each."""
         return ()
 
+    def warnings(self) -> tuple[str, ...]:
+        """What the user should know of the data set, such as files that were left out, one line each."""
+        return ()
+
 
 def spread(names: Sequence[str], limit: int | None) -> tuple[str, ...]:
     """The first `limit` names in bit-reversed order of their indices. None returns all names, in that order.
@@ -135,14 +139,23 @@ def data_roots(data_root: Path | None) -> list[Path]:
     return [*([Path(from_environment)] if from_environment else []), Path("data")]
 
 
-def find_root(name: str, marker: str, data_root: Path | None) -> Path | None:
-    """The folder of data set `name`, recognised by its file `marker`; None if there is none.
+def find_root(name: str, marker: str, data_root: Path | None, places: Sequence[str] = ()) -> Path | None:
+    """The folder of data set `name`, recognised by `marker`, a file or folder in it; None if there is none.
 
-    Each root is searched for `<root>/<marker>` and `<root>/<name>/<marker>`. Without a `data_root` the user's
-    cache is the last root.
+    Each root is searched for `<root>/<marker>`, `<root>/<name>/<marker>` and `<root>/<place>/<marker>` for each of
+    `places`. Without a `data_root` the user's cache is the last root.
     """
     for root in [*data_roots(data_root), *([] if data_root else [cache_folder()])]:
-        for folder in (root, root / name):
-            if (folder / marker).is_file():
+        for folder in (root, *(root / place for place in (name, *places))):
+            if (folder / marker).exists():
                 return folder
     return None
+
+
+def not_here(name: str, data_root: Path | None, holds: str, source: str) -> InputError:
+    """The error for a data set that cannot be fetched and is not here: what to get from where, in one line."""
+    where = "LOWPIX_DATA and ./data" if data_root is None else f"--data-root {data_root}"
+    return InputError(
+        f"--dataset {name}: {where}: no folder with {holds}: get {source} yourself, as its licence demands, and "
+        "name its folder by --data-root; your own images need none of this: --dataset folder"
+    )

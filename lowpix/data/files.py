@@ -1,6 +1,7 @@
 """Read image files as upright RGB and label files as class ids."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,37 @@ from lowpix.data.dataset import IGNORE, MOST_CLASSES, Dataset
 from lowpix.errors import InputError
 
 Colour = tuple[int, int, int]
+UNKNOWN = -1
+"""In a table of ids: an id that no label file may hold."""
+
+
+@dataclass(frozen=True, eq=False)
+class Coding:
+    """What the values in label files mean."""
+
+    table: NDArray[np.int16]
+    """(256,) from stored to internal ids: a class id, IGNORE for void, or UNKNOWN."""
+    colours: Mapping[Colour, int] = field(default_factory=dict)
+    """Class ids, or IGNORE, by colour; empty if label files hold ids alone."""
+
+    @classmethod
+    def of(cls, ids: Mapping[int, int], colours: Mapping[Colour, int] | None = None) -> "Coding":
+        """From the internal id of each stored id; all others are UNKNOWN."""
+        table = np.full(256, UNKNOWN, np.int16)
+        table[list(ids)] = list(ids.values())
+        return cls(table, colours or {})
+
+    @classmethod
+    def plain(cls, classes: int, void: int | None = None) -> "Coding":
+        """Stored ids are class ids, and perhaps `void`, which is stronger than a class of the same id."""
+        return cls.of({label: label for label in range(classes)} | ({} if void is None else {void: IGNORE}))
+
+    def rule(self) -> str:
+        """The ids that a label file may hold, in words."""
+        labels, void = ((self.table >= 0) & (self.table != IGNORE), self.table == IGNORE)
+        classes = len(set(self.table[labels].tolist()))
+        words = f"with {classes} classes labels are {_ranges(np.flatnonzero(labels).tolist())}"
+        return words + (f", or {_ranges(np.flatnonzero(void).tolist())} for void" if void.any() else "")
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
@@ -20,7 +52,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     laid on white. Grey of more than 8 bits is stretched so that the image's darkest value becomes 0 and its
     lightest 255. Raises InputError if the file is missing, truncated or no image.
     """
-    image = _open(path, upright=True)
+    image = open_picture(path, upright=True)
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
         return _stretch(np.asarray(image).astype(np.float64))
     if image.has_transparency_data:
@@ -29,24 +61,14 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     return np.asarray(image.convert("RGB")).copy()
 
 
-def read_labels(
-    path: Path,
-    classes: int,
-    ignore_index: int | None = None,
-    colours: Sequence[Colour] | None = None,
-    ignore_colour: Colour | None = None,
-) -> NDArray[np.uint8]:
+def read_labels(path: Path, coding: Coding) -> NDArray[np.uint8]:
     """Read a label map as (H, W) uint8 of class ids, void as `IGNORE`.
 
-    Grey and indexed files hold ids: 0 to classes − 1, or `ignore_index` for void. RGB files hold `colours`,
-    one per class, or `ignore_colour` for void. An indexed file is read by colour, too, if it uses only these
-    colours. Raises InputError with the file, the first wrong (row, column), the value and the rule.
+    Grey and indexed files hold ids. RGB files hold colours. An indexed file is read by colour, too, if it uses
+    only the colours of the coding. In a file of one bit a pixel, 1 also stands for 255. Raises InputError with
+    the file, the first wrong (row, column), the value and the rule.
     """
-    image = _open(path)
-    label_of = {colour: label for label, colour in enumerate(colours or ())}
-    if ignore_colour is not None:
-        label_of[ignore_colour] = IGNORE
-
+    image, label_of = open_picture(path), coding.colours
     in_rgb = image.mode in ("RGB", "RGBA")
     if label_of and (in_rgb or (image.mode == "P" and _used_colours(image) <= label_of.keys())):
         return _labels_of_colours(np.asarray(image.convert("RGB")), label_of, path)
@@ -56,24 +78,30 @@ def read_labels(
             f"{path}: {image.mode} label map: expected one class id per pixel, as in an 8-bit grey or "
             'indexed PNG, or "colors" in classes.json'
         )
-    table, known = np.full(256, IGNORE, np.uint8), np.zeros(256, bool)
-    table[:classes], known[:classes] = range(classes), True
-    if ignore_index is not None:
-        table[ignore_index], known[ignore_index] = IGNORE, True
-    small = ids.astype(np.uint8) if ids.dtype == bool else np.clip(ids, 0, 255).astype(np.uint8, copy=False)
-    wrong = ~known[small] | (small != ids)
+    if ids.dtype == bool:
+        ids = ids.astype(np.uint8) * (255 if coding.table[1] == UNKNOWN else 1)
+    small = np.clip(ids, 0, 255).astype(np.uint8, copy=False)
+    wrong = (coding.table == UNKNOWN)[small] | (small != ids)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
-        void = "" if ignore_index is None else f", or {ignore_index} for void"
-        raise InputError(
-            f"{path}: label {ids[row, column]} at ({row}, {column}) (row, column): "
-            f"with {classes} classes labels are 0 to {classes - 1}{void}"
-        )
-    labels: NDArray[np.uint8] = table[small]
+        raise InputError(f"{path}: label {ids[row, column]} at ({row}, {column}) (row, column): {coding.rule()}")
+    labels: NDArray[np.uint8] = coding.table.astype(np.uint8)[small]
     return labels
 
 
-def _open(path: Path, upright: bool = False) -> Image.Image:
+def _ranges(values: Iterable[int]) -> str:
+    """Rising numbers as text, such as `0 to 3, 7`."""
+    runs: list[list[int]] = []
+    for value in values:
+        if runs and value == runs[-1][-1] + 1:
+            runs[-1] = [runs[-1][0], value]
+        else:
+            runs.append([value])
+    return ", ".join(" to ".join(map(str, run)) for run in runs) or "none"
+
+
+def open_picture(path: Path, upright: bool = False) -> Image.Image:
+    """A picture, fully decoded. Raises InputError if the file is missing, truncated or no image."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
@@ -129,15 +157,14 @@ class Files(Dataset):
         classes: Sequence[str],
         palette: NDArray[np.uint8],
         pairs: Mapping[str, tuple[Path, Path | None]],
+        coding: Coding,
         *,
-        ignore_index: int | None = None,
-        colours: Sequence[Colour] | None = None,
-        ignore_colour: Colour | None = None,
         title: str | None = None,
         folders: Sequence[Path] = (),
         faults: Sequence[str] = (),
+        warnings: Sequence[str] = (),
     ) -> None:
-        """`pairs`: image file and label file by image name, in order. The rest is as in `read_labels`.
+        """`pairs`: image file and label file by image name, in order. `coding`: as in `read_labels`.
 
         `folders` are searched for files, in addition to the folders of these.
         """
@@ -146,17 +173,15 @@ class Files(Dataset):
         self.name, self.split, self.classes, self.palette = name, split, tuple(classes), palette
         self.images = tuple(pairs)
         self._title, self._folders = title or name, tuple(folders)
-        self._pairs, self._faults = dict(pairs), tuple(faults)
-        self._ignore_index, self._colours, self._ignore_colour = ignore_index, colours, ignore_colour
+        self._pairs, self._faults, self._warnings = dict(pairs), tuple(faults), tuple(warnings)
+        self._coding = coding
 
     def image(self, name: str) -> NDArray[np.uint8]:
         return read_image(self._pair(name)[0])
 
     def labels(self, name: str) -> NDArray[np.uint8] | None:
         path = self._pair(name)[1]
-        if path is None:
-            return None
-        return read_labels(path, len(self.classes), self._ignore_index, self._colours, self._ignore_colour)
+        return None if path is None else read_labels(path, self._coding)
 
     def image_file(self, name: str) -> Path | None:
         return self._pair(name)[0]
@@ -175,11 +200,16 @@ class Files(Dataset):
 
     @property
     def void_class(self) -> str | None:
-        void = self._ignore_index
-        return self.classes[void] if void is not None and void < len(self.classes) else None
+        table = self._coding.table.tolist()
+        held = {*table, *self._coding.colours.values()}
+        void = (label for label in range(len(self.classes)) if table[label] == IGNORE and label not in held)
+        return next((self.classes[label] for label in void), None)
 
     def faults(self) -> tuple[str, ...]:
         return self._faults
+
+    def warnings(self) -> tuple[str, ...]:
+        return self._warnings
 
     def _pair(self, name: str) -> tuple[Path, Path | None]:
         try:

@@ -1,39 +1,47 @@
 """The user's own folder: images with label maps, or just photographs.
 
     <root>/<split>/images/NAME.*      any format that pillow reads; sub-folders too (<root>/images without splits)
-    <root>/<split>/labels/NAME.png    ids, or colours
-    <root>/classes.json               {"classes": ["sky", "road"], "ignore_index": null or the id of void}
+    <root>/<split>/labels/NAME.png    ids, or colours; or another place and format, as classes.json says
+    <root>/classes.json               see lowpix/data/declared.py
 
-Label maps in colours need `"colors": [[r, g, b], …]` in classes.json, one per class. If void has a colour, they
-also need `"ignore_color"`. A folder without `images/` holds photographs directly and has no label maps.
+A folder without `images/` holds photographs directly. It has label maps only if classes.json says where. An image
+without a label map is one of those that nobody has labelled yet.
 """
 
-import json
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+from unicodedata import normalize
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from lowpix.data.dataset import data_roots, default_palette
-from lowpix.data.files import Colour, Files
-from lowpix.errors import InputError, is_plain
-from lowpix.options import shown
+from lowpix.data.declared import Declared, read_classes
+from lowpix.data.files import Files
+from lowpix.errors import InputError, is_plain, printable
 
 # Formats that pillow registers but that hold no photographs: drawings, documents, stubs without a decoder.
 NOT_PHOTOGRAPHS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
-
-
-@dataclass(frozen=True)
-class Declared:
-    """What classes.json declares."""
-
-    classes: tuple[str, ...] = ()
-    ignore_index: int | None = None
-    colours: tuple[Colour, ...] | None = None
-    ignore_colour: Colour | None = None
+UNREAD = (
+    ".heic",
+    ".heif",
+    ".dng",
+    ".cr2",
+    ".cr3",
+    ".nef",
+    ".arw",
+    ".raf",
+    ".orf",
+    ".rw2",
+    ".pef",
+    ".jxl",
+    ".avif",
+)
+"""Suffixes of photographs that pillow may not read. They are named; other files are no photographs."""
+LABELS = "labels/{name}"
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
+"""Suffixes of label maps whose place has none; the first one that exists is taken."""
 
 
 def open_folder(data_root: Path | None = None, split: str | None = None) -> Files:
@@ -46,29 +54,59 @@ def open_folder(data_root: Path | None = None, split: str | None = None) -> File
     if root is None:
         raise InputError(f"--data-root {data_root or '(not given)'}: must be an existing folder of images")
     folder, split = _split_folder(root, split)
-    images, labels = folder / "images", folder / "labels"
-    paired = images.is_dir()
-    files = _image_files(images if paired else folder, deep=paired)
-    label_files = {_name(path, labels): path for path in sorted(labels.rglob("*.png"))} if paired else {}
-
     places = [folder / "classes.json", folder.parent / "classes.json"]
     classes_file = next((path for path in places if path.is_file()), None)
+    declared = read_classes(classes_file) if classes_file else Declared.plain()
+
+    images, paired = folder / "images", (folder / "images").is_dir()
+    label_files = find_labels(folder, declared.labels or LABELS) if paired or declared.labels else {}
     if classes_file is None and label_files:
-        raise InputError(f"{root / 'classes.json'}: no such file: it must name the classes of the label maps")
-    declared = _read_classes(classes_file) if classes_file else Declared()
+        raise InputError(
+            f"{root / 'classes.json'}: no such file: it must name the classes of the label maps "
+            f"(python -m lowpix.doctor {root} proposes one)"
+        )
+    files, skipped = _image_files(images if paired else folder, paired, label_files.values())
+    pairs = {name: (path, _label_file(name, label_files)) for name, path in files.items()}
+    used = {labels for _, labels in pairs.values()}
+    own = [images, folder / "labels", *root.glob("*/images"), *root.glob("*/labels")] if paired else [folder]
     return Files(
         "folder",
         split,
         declared.classes,
         _palette(declared, label_files),
-        {name: (path, label_files.get(name)) for name, path in files.items()},
-        ignore_index=declared.ignore_index,
-        colours=declared.colours,
-        ignore_colour=declared.ignore_colour,
+        pairs,
+        declared.coding,
         title=root.resolve().name,
-        folders=[images, labels, *root.glob("*/images"), *root.glob("*/labels")] if paired else [folder],
-        faults=[f"{path}: no image of that name" for name, path in label_files.items() if name not in files],
+        folders=own,
+        faults=[f"{path}: no image of that name" for path in label_files.values() if path not in used],
+        warnings=[f"{images if paired else folder}: {warning}" for warning in skipped],
     )
+
+
+def find_labels(folder: Path, place: str) -> dict[str, Path]:
+    """The label files in a folder, by image name, which stands for `{name}` in a place such as `masks/{name}.png`.
+
+    A place without a suffix takes any of LABEL_SUFFIXES. Capital letters of a suffix do not matter.
+    """
+    pattern = PurePosixPath(place)
+    base, (before, after) = folder / pattern.parent, pattern.name.split("{name}")
+    suffix = PurePosixPath(f"x{after}").suffix.lower()
+    after = after[: len(after) - len(suffix)]
+    there = sorted(base.rglob("*") if base != folder else folder.glob("*"))
+    found: dict[str, Path] = {}
+    for wanted in (suffix,) if suffix else LABEL_SUFFIXES:
+        for path in there:
+            if path.suffix.lower() == wanted and path.stem.startswith(before) and path.stem.endswith(after):
+                name = path.stem[len(before) : len(path.stem) - len(after)]
+                if name:
+                    found.setdefault(path.relative_to(base).with_name(name).as_posix(), path)
+    return found
+
+
+def _label_file(name: str, label_files: dict[str, Path]) -> Path | None:
+    """The label file of an image; macOS writes `é` as two letters, and other systems as one."""
+    forms = (name, normalize("NFC", name), normalize("NFD", name))
+    return next((label_files[form] for form in forms if form in label_files), None)
 
 
 def _split_folder(root: Path, split: str | None) -> tuple[Path, str]:
@@ -81,71 +119,48 @@ def _split_folder(root: Path, split: str | None) -> tuple[Path, str]:
     raise InputError(f"--split {wanted}: {root} has {', '.join(splits) or 'no splits'}")
 
 
-def _name(path: Path, folder: Path) -> str:
-    return path.relative_to(folder).with_suffix("").as_posix()
+def photograph_suffixes() -> set[str]:
+    """The suffixes of the photographs that pillow reads, in small letters."""
+    formats = Image.registered_extensions()
+    return {suffix for suffix, kind in formats.items() if kind in Image.OPEN and kind not in NOT_PHOTOGRAPHS}
 
 
-def _image_files(folder: Path, deep: bool) -> dict[str, Path]:
-    readable = {
-        suffix
-        for suffix, kind in Image.registered_extensions().items()
-        if kind in Image.OPEN and kind not in NOT_PHOTOGRAPHS
-    }
+def _image_files(folder: Path, deep: bool, label_files: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
+    """The photographs in a folder by name, and what was skipped, in words."""
+    readable, labels = photograph_suffixes(), set(label_files)
     files: dict[str, Path] = {}
+    unread, links = [], []
     for path in sorted(folder.rglob("*") if deep else folder.iterdir()):
-        if path.name.startswith(".") or path.suffix.lower() not in readable or not path.is_file():
+        if path.name.startswith(".") or path in labels:
             continue
-        name = _name(path, folder)
+        if path.is_symlink() and path.is_dir():
+            links.append(path)
+        elif path.suffix.lower() not in readable and path.suffix.lower() in UNREAD:
+            unread.append(path)
+        if path.suffix.lower() not in readable or not path.is_file():
+            continue
+        name = path.relative_to(folder).with_suffix("").as_posix()
         if not is_plain(name):
             raise InputError(f"{path}: an image's name must be UTF-8 without control characters")
         if name in files:
             raise InputError(f"{path}: {files[name].name} is there too: names without suffix must differ")
         files[name] = path
+    skipped = [
+        f"{len(paths)} {what}: {_some(path.relative_to(folder) for path in paths)}"
+        for paths, what in (
+            (unread, "photographs are left out, because pillow cannot read their format (convert them to JPEG)"),
+            (links if deep else [], "linked folders are not followed"),
+        )
+        if paths
+    ]
     if not files:
-        raise InputError(f"{folder}: holds no image (png, jpg, tif, …)")
-    return files
+        raise InputError("; ".join([f"{folder}: holds no image (png, jpg, tif, …)", *skipped]))
+    return files, skipped
 
 
-def _read_classes(path: Path) -> Declared:
-    try:
-        declared = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError, RecursionError) as error:
-        raise InputError(f"{path}: is no valid JSON: {error}") from error
-    if not isinstance(declared, dict):
-        raise InputError(f'{path}: must be an object such as {{"classes": ["sky", "road"]}}')
-
-    classes = declared.get("classes")
-    if not isinstance(classes, list) or not all(isinstance(name, str) and name for name in classes):
-        raise InputError(f'{path}: "classes" is {shown(classes)}: must be a list of names')
-    if odd := [name for name in classes if not is_plain(name)]:
-        raise InputError(f'{path}: "classes" holds {odd[0]!r}: names must be without control characters')
-    if len(set(classes)) < len(classes):
-        twice = next(name for name in classes if classes.count(name) > 1)
-        raise InputError(f'{path}: "classes" holds {twice!r} twice: names must differ')
-
-    void = declared.get("ignore_index")
-    if void is not None and (not isinstance(void, int) or isinstance(void, bool) or not 0 <= void <= 255):
-        raise InputError(f'{path}: "ignore_index" is {shown(void)}: must be null or an id from 0 to 255')
-
-    colours, ignore_colour = declared.get("colors"), declared.get("ignore_color")
-    if colours is not None:
-        if not isinstance(colours, list) or len(colours) != len(classes):
-            raise InputError(f'{path}: "colors" must be a list of {len(classes)} colours, one for each class')
-        colours = tuple(_colour(colour, path) for colour in colours)
-    if ignore_colour is not None:
-        ignore_colour = _colour(ignore_colour, path)
-    all_colours = [*(colours or ()), *([ignore_colour] if ignore_colour else [])]
-    if len(set(all_colours)) < len(all_colours):
-        twice = next(colour for colour in all_colours if all_colours.count(colour) > 1)
-        raise InputError(f"{path}: colour {list(twice)} is given twice: colours must differ")
-    return Declared(tuple(classes), void, colours, ignore_colour)
-
-
-def _colour(colour: Any, path: Path) -> Colour:
-    match colour:
-        case [int(red), int(green), int(blue)] if all(0 <= channel <= 255 for channel in colour):
-            return red, green, blue
-    raise InputError(f"{path}: colour {shown(colour)}: must be [red, green, blue], each 0 to 255")
+def _some(paths: Iterable[Path]) -> str:
+    names = [printable(str(path)) for path in paths]
+    return ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
 
 
 def _palette(declared: Declared, label_files: dict[str, Path]) -> NDArray[np.uint8]:

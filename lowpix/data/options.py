@@ -17,14 +17,17 @@ GENERATED = ("scene_size", "scene_count", "scene_classes", "seed")
 class DataOptions:
     """Which images."""
 
-    dataset: Literal["scenes", "camvid", "folder"] = "scenes"
-    """scenes: generated, needs no download; camvid: downloaded on first use; folder: your own images."""
+    dataset: Literal["scenes", "camvid", "voc", "cityscapes", "ade20k", "folder"] = "scenes"
+    """scenes: generated, needs no download; camvid: downloaded on first use; folder: your own images;
+    voc, cityscapes, ade20k: as published, once you have fetched them."""
     data_root: Path | None = None
     """Folder of the data set or its parent; if not given, LOWPIX_DATA, ./data and your cache are searched."""
     split: str | None = None
     """Split of the data set; if not given, train, or all for a folder without splits."""
     limit: Annotated[int | None, at_least(1)] = None
     """Number of images, spread evenly over the list; if not given, all."""
+    skip_faulty: bool = False
+    """Leave out images with a fault, such as a label map that is all void, instead of refusing all."""
     scene_size: Annotated[tuple[int, int], between(16, 16384)] = (120, 160)
     """Height and width of generated scenes, pixels."""
     scene_count: Annotated[int, between(1, 1_000_000)] = 8

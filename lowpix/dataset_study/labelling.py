@@ -136,6 +136,7 @@ def _planned(options: Options, folder: Path, acquisitions: tuple[str, ...]) -> I
         seed=options.seed,
         repeats=_label_repeats(options),
         jobs=options.jobs,
+        cluster=options.cluster,
         device=options.device,
         out=folder,
     )
@@ -150,8 +151,10 @@ def _extended(options: Options, source: Source, acquisitions: tuple[str, ...]) -
         repeats=max(int(source.settings["repeats"]), _label_repeats(options)),
         data_root=options.data_root,
         limit=options.limit,
+        skip_faulty=options.skip_faulty,
         scene_count=options.scene_count,
         jobs=options.jobs,
+        cluster=options.cluster,
         device=options.device,
         out=source.folder,
     )

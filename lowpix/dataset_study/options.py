@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from lowpix.data.options import DataOptions
 from lowpix.options import NOT_EMPTY, Rule, above, at_least, between, check_options, require
-from lowpix.study.options import RepeatOptions, RunOptions
+from lowpix.study.options import ClusterOptions, RepeatOptions, RunOptions
 
 SettingName = Literal[
     "full",
@@ -122,11 +122,12 @@ class NetworkOptions:
 
 # bases in reverse order: a dataclass begins with the fields of its last base
 @dataclass(frozen=True)
-class Options(RunOptions, RepeatOptions, NetworkOptions, LabelOptions, TestOptions, DataOptions):
+class Options(ClusterOptions, RunOptions, RepeatOptions, NetworkOptions, LabelOptions, TestOptions, DataOptions):
     """Does a network trained on pseudo-labels reach one trained on full annotation?
 
     The pseudo-labels come from an image study; missing ones are made first. For each setting, one network for the
     data set is trained on the setting's labels, with the same steps and schedule, and evaluated on the test split.
+    With --cluster, the image study runs on other machines; the networks of the data set are trained here.
 
     python -m lowpix.dataset_study
 
@@ -143,6 +144,7 @@ class Options(RunOptions, RepeatOptions, NetworkOptions, LabelOptions, TestOptio
         from lowpix.reveal.acquisition import find_acquisition
 
         check_options(self)
+        self.check_cluster()
         if self.acquisition is not None:
             find_acquisition(self.acquisition)
         low, high = self.zoom

@@ -49,11 +49,13 @@ def open_splits(
     validation_split: str | None,
     limit: int | None = None,
     test_limit: int | None = None,
+    skip_faulty: bool = False,
 ) -> Splits:
     """Open the splits of a data set by name, and check all their images and label maps.
 
-    Limits are numbers of images, spread evenly over the list. Raises InputError for faults in a split, for splits
-    that are not different, and for splits with different classes.
+    Limits are numbers of images, spread evenly over the list. Images without a label map, and with `skip_faulty`
+    those with a fault, are left out. Raises InputError for other faults in a split, for splits that are not
+    different, and for splits with different classes.
     """
     train, test = opener(split), _named("--test-split", test_split, opener)
     validation = None if validation_split is None else _named("--validation-split", validation_split, opener)
@@ -68,10 +70,9 @@ def open_splits(
             counts = f"{len(train.classes)} and {len(other.classes)}"
             raise InputError(f"splits {train.split} and {other.split} differ in their classes ({counts} of them)")
     names, test_names = spread(train.images, limit), spread(test.images, test_limit)
-    reports = {train: require_sound(train, names), test: require_sound(test, test_names)}
-    if validation is not None:
-        reports[validation] = require_sound(validation, validation.images)
-    return Splits(train, names, test, test_names, validation, reports)
+    given = {train: names, test: test_names} | ({} if validation is None else {validation: validation.images})
+    reports = {part: require_sound(part, own, skip_faulty=skip_faulty) for part, own in given.items()}
+    return Splits(train, reports[train].names, test, reports[test].names, validation, reports)
 
 
 def _named(option: str, split: str, opener: Callable[[str | None], Dataset]) -> Dataset:

@@ -40,6 +40,7 @@ def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
         options.validation_split if options.select == "validation" else None,
         options.limit,
         options.test_limit,
+        options.skip_faulty,
     )
     dataset = splits.train
     build(options.network, len(dataset.classes), options.width, options.from_scratch, 0)  # find errors early

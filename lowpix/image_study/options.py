@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from lowpix.data.options import DataOptions
 from lowpix.options import NOT_EMPTY, Rule, above, at_least, between, check_options, require
-from lowpix.study.options import RepeatOptions, RunOptions
+from lowpix.study.options import ClusterOptions, RepeatOptions, RunOptions
 
 if TYPE_CHECKING:
     from lowpix.image_study.setting import Setting
@@ -74,7 +74,7 @@ class AskingOptions:
 
 # bases in reverse order: a dataclass begins with the fields of its last base
 @dataclass(frozen=True)
-class Options(RunOptions, RepeatOptions, AskingOptions, NetworkOptions, DataOptions):
+class Options(ClusterOptions, RunOptions, RepeatOptions, AskingOptions, NetworkOptions, DataOptions):
     """How few labelled pixels does each image need?
 
     For each image, a small network is trained from scratch. In each round the acquisition chooses pixels, and an
@@ -102,6 +102,7 @@ class Options(RunOptions, RepeatOptions, AskingOptions, NetworkOptions, DataOpti
         from lowpix.reveal.acquisition import find_acquisition
 
         check_options(self)
+        self.check_cluster()
         networks = [find_network(name) for name in self.network]
         fewest = min(self.members or network.members for network in networks)
         compared = self.mc_samples if self._dropout else fewest

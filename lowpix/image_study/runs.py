@@ -1,15 +1,19 @@
 """The runs of an image study: every image, seed and setting, in stacks, each saved as it ends."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
 
 import torch
 
 from lowpix.data import Dataset
+from lowpix.data.sent import Sent
 from lowpix.image_study.loop import Case, reveal
 from lowpix.image_study.setting import Setting, Shared, Unit
 from lowpix.reveal.oracle import Oracle
 from lowpix.reveal.session import Prediction
+from lowpix.study.cluster import Cluster
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import Run, Tables, confidence_name, label_map_name
 from lowpix.study.label_maps import confidence_png, label_map_png
@@ -30,6 +34,7 @@ def run_study(
     oracles: Callable[[str], Oracle] | None = None,
     total: int | None = None,
     tell: Callable[[Run], str] | None = None,
+    cluster: str | None = None,
 ) -> Iterator[Run]:
     """Do the unfinished runs of settings × units, and yield each run after it is saved.
 
@@ -47,11 +52,26 @@ def run_study(
         oracles: gives the oracle of an image by name; by default the label map answers.
         total: number of runs to do, for the bar.
         tell: text that the bar shows after a run.
+        cluster: address of a cluster that does the runs instead; images are sent to it.
     """
     pieces = [units[start : start + stack] for start in range(0, len(units), stack)]
     task = _Task(dataset, settings, device, stack, study, oracles)
     total = len(settings) * len(units) if total is None else total
-    return work(task, pieces, _Save(study), jobs, total=total, tell=tell)
+    others = None
+    if cluster is not None:
+        finished = study.finished()
+        pieces = [piece for piece in pieces if any(map(partial(task.left, finished), piece))]
+        others = Cluster(cluster, partial(_sent, task, finished), study.keep_workers)
+    return work(task, pieces, _Save(study), jobs, total=total, tell=tell, cluster=others)
+
+
+def _sent(
+    task: "_Task", finished: set[tuple[Any, ...]], units: Sequence[Unit]
+) -> Callable[[], Iterator[Finished]]:
+    """The work on some units, with their images."""
+    names = [name for name, _ in units]
+    done = {key for key in finished if key[2] in names}
+    return partial(replace(task, dataset=Sent(task.dataset, names), study=None, done=done), units)
 
 
 @dataclass(frozen=True)
@@ -62,8 +82,16 @@ class _Task:
     settings: Sequence[Setting]
     device: torch.device
     stack: int
-    study: Study[Run, Tables]
+    study: Study[Run, Tables] | None
+    """The folder that tells which runs are finished; None on a machine that does not see it."""
     oracles: Callable[[str], Oracle] | None
+    done: Collection[tuple[Any, ...]] = ()
+    """Further finished runs."""
+
+    def left(self, finished: Collection[tuple[Any, ...]], unit: Unit) -> list[Setting]:
+        """The settings of a unit that are not finished."""
+        name, seed = unit
+        return [setting for setting in self.settings if (setting.name, seed, name) not in finished]
 
     def __call__(self, units: Sequence[Unit]) -> Iterator[Finished]:
         by_name = {setting.name: setting for setting in self.settings}
@@ -74,13 +102,11 @@ class _Task:
 
     def _cases(self, units: Sequence[Unit]) -> Iterator[Case]:
         """The unfinished runs of these units, started one at a time."""
-        finished = self.study.finished()
+        finished = self.done if self.study is None else self.study.finished()
         for unit in units:
-            name, seed = unit
             shared = Shared()
-            for setting in self.settings:
-                if (setting.name, seed, name) not in finished:
-                    yield setting.start(self.dataset, unit, self.device, shared, self.oracles)
+            for setting in self.left(finished, unit):
+                yield setting.start(self.dataset, unit, self.device, shared, self.oracles)
 
 
 @dataclass(frozen=True)

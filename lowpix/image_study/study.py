@@ -50,7 +50,10 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     settings = options.settings()
     dataset = open_data(options, seed=options.seed)
     names = _names(dataset, options)
-    report = require_sound(dataset, names, labelled=oracles is None)
+    report = require_sound(dataset, names, oracles is None, options.skip_faulty)
+    if asked := [fault for name in options.images for fault in report.left_out.get(name, ())]:
+        raise InputError(asked[0])
+    names = report.names
     if oracles is not None:
         report = replace(report, digests=_require_answerable(dataset, report, settings, oracles))
     device = find_device(options.device)
@@ -112,21 +115,25 @@ def _work(
     stacks = device.type == "cuda" and all(find_network(name).stacks for name in options.network)
     stack = options.stack or (64 if stacks else 1)
     # no case is kept in a variable, because it holds the features of a whole image
-    runs = [
+    each = [
         seconds_a_run(setting.start(dataset, units[0], device, oracles=oracles and _nobody), setting.schedule)
         for setting in settings[:: len(options.acquisition)]  # all acquisitions take about as long
     ]
-    seconds = sum(runs) / len(runs) * left / min(options.jobs, -(-len(units) // stack))
+    seconds = sum(each) / len(each) * left / min(options.jobs, -(-len(units) // stack))
     at_most = f"at most about {clock(seconds)}: less if images reach the target early"
     print(f"{plan}, in {at_most if options.stop == 'target' else f'about {clock(seconds)}'}", flush=True)
     outcomes: dict[str, list[float]] = {}
 
     def tell(run: Run) -> str:
         if run.truth_known:
-            outcomes.setdefault(run.acquisition, []).append(run.pixels_to_target)
+            name = run.acquisition if len(settings) == len(options.acquisition) else run.setting
+            outcomes.setdefault(name, []).append(run.pixels_to_target)
         return _so_far(outcomes, options.max_pixels)
 
-    for _ in run_study(dataset, settings, units, study, device, stack, options.jobs, oracles, left, tell):
+    runs = run_study(
+        dataset, settings, units, study, device, stack, options.jobs, oracles, left, tell, options.cluster
+    )
+    for _ in runs:
         pass
     study.require_finished((setting.name, seed, name) for setting in settings for name, seed in units)
 
@@ -137,14 +144,14 @@ def _nobody(image: str) -> Oracle:
 
 
 def _so_far(outcomes: dict[str, list[float]], budget: int) -> str:
-    """For each acquisition, the share of runs at the target, and, for up to 3 acquisitions, the median pixels."""
+    """For each setting, the share of runs at the target, and, for up to 3 settings, the median pixels."""
     texts = []
     brief = len(outcomes) > 3
-    for acquisition, pixels in outcomes.items():
+    for name, pixels in outcomes.items():
         share = sum(count < float("inf") for count in pixels) / len(pixels)
         middle = sorted(pixels)[len(pixels) // 2]
         median = "" if brief else f", median {Bound(min(middle, budget), middle > budget).text()}"
-        texts.append(f"{acquisition} {share:.0%}{median}")
+        texts.append(f"{name} {share:.0%}{median}")
     return "at target: " + (", " if brief else "; ").join(texts) if texts else ""
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 from lowpix.options import at_least, between, check_options
-from lowpix.study.options import RunOptions
+from lowpix.study.options import ClusterOptions, RunOptions
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class TrainingOptions:
 
 # bases in reverse order: a dataclass begins with the fields of its last base
 @dataclass(frozen=True)
-class Options(RunOptions, TrainingOptions, SourceOptions):
+class Options(ClusterOptions, RunOptions, TrainingOptions, SourceOptions):
     """Does the order in which pixels were revealed matter?
 
     Takes an image study that ran to its budget (--stop budget), and trains each image's network again from fresh
@@ -66,3 +66,4 @@ class Options(RunOptions, TrainingOptions, SourceOptions):
     def check(self) -> None:
         """Raise InputError for the first option that breaks a rule, with its name and the rule."""
         check_options(self)
+        self.check_cluster()

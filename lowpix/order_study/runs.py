@@ -1,7 +1,8 @@
 """The runs of an order study: each image, arm and seed. They run in processes, and each is saved when it ends."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from time import perf_counter
 
 import numpy as np
@@ -9,12 +10,14 @@ import torch
 from numpy.typing import NDArray
 
 from lowpix.data import IGNORE, Dataset
+from lowpix.data.sent import Sent
 from lowpix.metrics import accuracy, confusion, miou
 from lowpix.order_study.arms import Draws, phases, train_phases, train_to_plateau
 from lowpix.order_study.tables import ARMS, OrderRun, OrderTables
 from lowpix.reveal.log import Log
 from lowpix.reveal.session import ImageSession
 from lowpix.seeds import seed_for
+from lowpix.study.cluster import Cluster
 from lowpix.study.folder import Study
 from lowpix.study.work import work
 
@@ -50,9 +53,21 @@ def run_order(
     study: Study[OrderRun, OrderTables],
     jobs: int,
     total: int,
+    cluster: str | None = None,
 ) -> Iterator[OrderRun]:
-    """Do the `total` unfinished runs, image by image, and yield each after it is saved."""
-    return work(_Task(dataset, training, study.finished()), works, study.save, jobs, total=total)
+    """Do the `total` unfinished runs, image by image, and yield each after it is saved.
+
+    `cluster` is the address of a cluster that does them instead; images are sent to it.
+    """
+    task = _Task(dataset, training, study.finished())
+    others = None if cluster is None else Cluster(cluster, partial(_sent, task), study.keep_workers)
+    return work(task, works, study.save, jobs, total=total, cluster=others)
+
+
+def _sent(task: "_Task", image_work: ImageWork) -> Callable[[], Iterator[OrderRun]]:
+    """The work on an image, with the image."""
+    finished = {key for key in task.finished if key[2] == image_work.image}
+    return partial(replace(task, dataset=Sent(task.dataset, [image_work.image]), finished=finished), image_work)
 
 
 @dataclass(frozen=True)

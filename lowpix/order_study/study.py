@@ -191,6 +191,6 @@ def _work(given: Given, images: Sequence[str], study: Study[OrderRun, OrderTable
         options.plateau_cap,
         find_device(options.device),
     )
-    for _ in run_order(given.dataset, training, works, study, options.jobs, left):
+    for _ in run_order(given.dataset, training, works, study, options.jobs, left, options.cluster):
         pass
     study.require_finished(every)

@@ -14,7 +14,7 @@ from lowpix.errors import InputError
 from lowpix.storage import alone_in, csv_bytes, read_csv
 from lowpix.study.folder import Study, file_name
 from lowpix.study.seal import Seal, digest
-from lowpix.study.settings import keep_section, read_settings, require_section
+from lowpix.study.settings import keep_section, read_settings, replace_section, require_section
 
 FILE = "data.csv"
 REMEDY = "use --fresh or another --out"
@@ -25,6 +25,8 @@ COLUMNS = {"split": "str", "image": "str", "image_sha256": "str", "labels_sha256
 
 def keep_data(study: Study[Any, Any], parts: Mapping[Dataset, Report]) -> None:
     """Record the digests of a study's images and label maps, and refuse any that differ from an earlier record.
+
+    Images that are left out are recorded with the reason.
 
     Args:
         study: the study; its `study.toml` exists.
@@ -37,7 +39,10 @@ def keep_data(study: Study[Any, Any], parts: Mapping[Dataset, Report]) -> None:
         for name in report.digests:
             if len(file_name(name).encode()) > LONGEST:
                 raise InputError(f"{dataset.image_file(name) or name}: its name is too long for a study's files")
-    keep_section(study.folder / "study.toml", "data", _classes(parts))
+    record = study.folder / "study.toml"
+    keep_section(record, "data", _classes(parts))
+    faults = [fault for report in parts.values() for found in report.left_out.values() for fault in found]
+    replace_section(record, "left_out", {"images": faults} if faults else {})
     rows = [
         (dataset.split, name, *digests)
         for dataset, report in parts.items()

@@ -30,6 +30,7 @@ from lowpix.study.settings import (
     begin_fresh,
     end_fresh,
     fresh_begun,
+    keep_section,
     read_kind,
     read_settings,
     record_work,
@@ -142,6 +143,10 @@ class Study(Generic[Run, Tables]):
             file = self.folder / f"{self._run_name(missing[0])}{self.kind.suffix}"
             others = f", like {len(missing) - 1} more" if len(missing) > 1 else ""
             raise WorkError(f"{file}: was removed during the study{others}")
+
+    def keep_workers(self, processor: str) -> None:
+        """Record the kind of processor of a cluster's workers. Raises InputError if it was another before."""
+        keep_section(self.folder / "study.toml", "workers", {"processor": processor})
 
     def remove(self) -> None:
         """Remove the files that the study wrote, and no others.

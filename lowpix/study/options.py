@@ -1,5 +1,6 @@
 """The options that studies share, except those that name the data."""
 
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -7,7 +8,7 @@ from typing import Annotated, Any
 
 from lowpix.data import Dataset
 from lowpix.data.options import DataOptions
-from lowpix.options import between
+from lowpix.options import between, require
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,22 @@ class RunOptions:
     """Remove the study in this folder and start again."""
 
 
-PLACES = frozenset({"data_root", *(field.name for field in fields(RunOptions))})
+@dataclass(frozen=True)
+class ClusterOptions:
+    """Work on other machines."""
+
+    cluster: str | None = None
+    """Dask scheduler whose workers take the images, such as tcp://host:8786; local:4 starts 4 workers here."""
+
+    def check_cluster(self) -> None:
+        """Raise InputError for an address that is none."""
+        address = "local:1" if self.cluster is None else self.cluster
+        local = re.fullmatch(r"local:([1-9]\d{0,3})", address)
+        rule = "an address such as tcp://host:8786, or local:4"
+        require("cluster", self.cluster, bool(local or re.fullmatch(r"\w+://\S+", address)), rule)
+
+
+PLACES = frozenset({"data_root", "cluster", *(field.name for field in fields(RunOptions))})
 """Options that say where and how fast a study runs. They may change when it goes on."""
 
 

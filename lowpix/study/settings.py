@@ -115,6 +115,17 @@ def require_section(path: Path, section: str, values: Mapping[str, Any], growing
             raise InputError(f"{path}: {section}: {changed} (--fresh starts anew)")
 
 
+def replace_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
+    """Write `values` to a section of a `study.toml` in place of what it held; no values remove it."""
+    with alone_in(path.parent):
+        document = _read(path)
+        changed = {key: value for key, value in document.items() if key != section}
+        if values:
+            changed[section] = _as_toml(values)
+        if changed != document:
+            _write(path, changed)
+
+
 def record_work(path: Path, seconds: float, device: str) -> None:
     """Add wall time to the entry under `[[produced]]` for these versions, commit and device in a `study.toml`.
 
@@ -226,7 +237,7 @@ def _checkout() -> dict[str, Any]:
 
 
 def _machine(device: str) -> dict[str, str]:
-    machine = {"device": device, "processor": _processor()}
+    machine = {"device": device, "processor": processor()}
     if device.startswith("cuda"):
         import torch  # imported here, because reading a study does not need it
 
@@ -234,7 +245,8 @@ def _machine(device: str) -> dict[str, str]:
     return machine
 
 
-def _processor() -> str:
+def processor() -> str:
+    """The kind of processor of this machine."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux

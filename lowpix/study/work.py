@@ -20,6 +20,7 @@ from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from lowpix.errors import WorkError
+from lowpix.study.cluster import Cluster, on_cluster
 from lowpix.study.parent import end_with
 
 Unit = TypeVar("Unit")
@@ -40,6 +41,7 @@ def work(
     unit: str = "run",
     done: Callable[[], float] | None = None,
     tell: Callable[[Saved], str] | None = None,
+    cluster: Cluster[Unit, Result] | None = None,
 ) -> Iterator[Saved]:
     """Do all units of work, and yield what `save` returned for each result, in the order in which they finish.
 
@@ -52,11 +54,16 @@ def work(
         unit: the name of what the bar counts: results, or what `done` counts.
         done: the part of `total` that is done, read every two seconds; for results that take long.
         tell: text about what has been saved, shown next to the bar.
+        cluster: works on the units on other machines instead, and saves their results here.
     """
-    engine = _here if jobs == 1 else _processes
     bar: tqdm[Any]
     with tqdm(total=total, unit=unit, smoothing=0) as bar, _watched(bar, done):
-        for saved in engine(task, units, save, max(1, min(jobs, len(units)))):  # a pool starts all its workers
+        if cluster is not None:
+            found: Iterator[Saved] = map(save, on_cluster(cluster, units, bar.set_description_str))
+        else:
+            engine = _here if jobs == 1 else _processes
+            found = engine(task, units, save, max(1, min(jobs, len(units))))  # a pool starts all its workers
+        for saved in found:
             if tell:
                 bar.set_postfix_str(tell(saved), refresh=False)
             bar.update(0 if done else 1)

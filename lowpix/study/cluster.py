@@ -1,0 +1,187 @@
+"""The second engine behind `work`: units run on the workers of a Dask scheduler, and their results travel back.
+
+Nothing is shared with the workers but the network: a unit is sent with all that it needs, and the process that
+started the study writes its folder. A worker must run the same versions, which each unit checks first.
+"""
+
+import hashlib
+import logging
+import time
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from lowpix.errors import InputError, WorkError
+from lowpix.study.settings import processor
+
+if TYPE_CHECKING:
+    from distributed import Client, Future
+
+Unit = TypeVar("Unit")
+Result = TypeVar("Result")
+
+LOCAL = "local:"
+PATIENCE = 60.0  # seconds to wait for a scheduler, and for workers where there are none
+LIBRARIES = ("torch", "numpy", "scipy", "scikit-image", "pillow")
+ONE_UNIT = Lock()  # in a worker process: networks draw weights from torch's global generator
+
+
+@dataclass(frozen=True)
+class Cluster(Generic[Unit, Result]):
+    """Where units are worked on, and how they get there."""
+
+    address: str
+    """A scheduler such as tcp://host:8786, or local:4 for 4 workers on this machine."""
+    send: Callable[[Unit], Callable[[], Iterable[Result]]]
+    """Makes of a unit a call that needs no file of this machine. It is made when the unit's turn comes."""
+    seen: Callable[[str], None]
+    """Is told the kind of processor of each worker that has done something."""
+    patience: float = PATIENCE
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What must be the same on all machines."""
+
+    lowpix: str
+    """Digest of the source of the package."""
+    libraries: tuple[str, ...]
+
+    def difference(self, other: "Identity") -> str:
+        """What differs, with both values; empty if nothing does."""
+        if self.libraries != other.libraries:
+            pairs = zip(self.libraries, other.libraries, strict=True)
+            return ", ".join(f"{one} instead of {two}" for one, two in pairs if one != two)
+        return "" if self.lowpix == other.lowpix else "another version of lowpix"
+
+
+def on_cluster(
+    cluster: Cluster[Unit, Result], units: Iterable[Unit], show: Callable[[str], None]
+) -> Iterator[Result]:
+    """Do all units on the workers of a cluster, and yield their results in the order in which units finish.
+
+    Workers may join and leave. A unit whose worker dies is tried again on another one. There are never more units
+    in flight than workers have threads: units that wait on a worker would be blamed for its death, too.
+
+    Args:
+        cluster: where, and how.
+        units: the units of work, in the order in which they are started.
+        show: is told the numbers of workers and units in flight.
+
+    Raises:
+        InputError: no scheduler answers at the address, or a worker runs other versions.
+        WorkError: there is no worker for `patience` seconds, the scheduler is gone, or units killed their workers.
+    """
+    from distributed import CancelledError, KilledWorker, wait
+
+    waiting, lost, running = deque(units), list[Unit](), dict["Future[Any]", Unit]()
+    with _connected(cluster) as client:
+        try:
+            since = time.monotonic()
+            while waiting or running:
+                threads = _threads(client, cluster.address)
+                since = time.monotonic() if threads else since
+                if time.monotonic() - since > cluster.patience:
+                    raise WorkError(
+                        f"--cluster {cluster.address}: no worker for {cluster.patience:g} s: "
+                        f"start one (dask worker {cluster.address} --nthreads 1)"
+                    )
+                while waiting and len(running) < sum(threads.values()):
+                    unit = waiting.popleft()
+                    sent = client.submit(_do, cluster.send(unit), identity(), pure=False, retries=0)
+                    running[sent] = unit
+                show(f"{len(threads)} workers, {len(running)} units in flight")
+                if not running:
+                    time.sleep(0.2)
+                    continue
+                try:
+                    with client.as_current():
+                        ended = wait(list(running), timeout=1, return_when="FIRST_COMPLETED").done
+                except TimeoutError:
+                    continue
+                for future in ended:
+                    unit = running.pop(future)
+                    try:
+                        kind, results = future.result()
+                    except KilledWorker:
+                        lost.append(unit)
+                        continue
+                    except CancelledError:
+                        raise WorkError(f"--cluster {cluster.address}: the scheduler is gone") from None
+                    finally:
+                        future.release()
+                    cluster.seen(kind)
+                    yield from results
+        finally:
+            client.cancel(list(running), force=True)
+    if lost:
+        others = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
+        raise WorkError(f"{lost[0]}{others}: killed each worker that tried it; the rest is done")
+
+
+@contextmanager
+def _connected(cluster: Cluster[Any, Any]) -> Iterator["Client"]:
+    """A client of the scheduler at an address; for `local:N`, of one that is started here."""
+    try:
+        from distributed import Client, LocalCluster
+    except ImportError:
+        raise InputError(f"--cluster {cluster.address}: needs dask: pip install 'lowpix[cluster]'") from None
+    warnings.filterwarnings("ignore", "Sending large graph")  # a unit carries its images
+    for name in ("distributed", "tornado"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said in one line
+    here = None
+    if cluster.address.startswith(LOCAL):
+        count = int(cluster.address.removeprefix(LOCAL))
+        here = LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None)
+    try:
+        try:
+            client = Client(here or cluster.address, timeout=cluster.patience, set_as_default=False)
+        except (OSError, TimeoutError, ValueError) as fault:
+            reason = " ".join(str(fault).split())[:200]
+            raise InputError(f"--cluster {cluster.address}: no scheduler answers ({reason})") from None
+        try:
+            yield client
+        finally:
+            client.close(timeout=5)
+    finally:
+        if here is not None:
+            here.close(timeout=5)
+
+
+def _threads(client: "Client", address: str) -> dict[str, int]:
+    """The number of threads of each worker. Raises WorkError if the scheduler does not answer."""
+    try:
+        found: dict[str, int] = dict(client.nthreads())
+    except (OSError, TimeoutError, RuntimeError, ValueError):
+        raise WorkError(f"--cluster {address}: the scheduler is gone") from None
+    return found
+
+
+def _do(unit: Callable[[], Iterable[Any]], expected: Identity) -> tuple[str, list[Any]]:
+    """On a worker: the kind of its processor, and all results of a unit."""
+    from distributed import get_worker
+
+    from lowpix.study.work import one_thread
+
+    if different := identity().difference(expected):
+        raise InputError(f"--cluster: worker {get_worker().address} runs {different}: install the same everywhere")
+    with ONE_UNIT, one_thread():
+        return processor(), list(unit())
+
+
+@cache
+def identity() -> Identity:
+    """What this process runs."""
+    package = Path(__file__).parents[1]
+    source = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        source.update(file.relative_to(package).as_posix().encode())
+        source.update(file.read_bytes())
+    return Identity(source.hexdigest(), tuple(f"{name} {metadata.version(name)}" for name in LIBRARIES))

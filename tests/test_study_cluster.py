@@ -1,0 +1,275 @@
+"""Work on the workers of a real Dask scheduler, all started by their command lines on this machine."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from threading import Thread
+from time import monotonic, sleep
+from typing import Any
+
+import pandas as pd
+import pytest
+from cluster_tasks import faulty, mortal, slow, tenfold
+from refusals import refused
+from stopped_runs import ROOT
+
+from lowpix.errors import WorkError
+from lowpix.image_study import Options, image_study
+from lowpix.study.cluster import Cluster, identity, on_cluster
+from lowpix.study.work import work
+
+distributed = pytest.importorskip("distributed")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn_images")]
+TESTS = Path(__file__).parent
+SCENES: dict[str, Any] = {"scene_size": (24, 32), "scene_count": 4, "max_pixels": 7, "stop": "budget"}
+
+
+class Machines:
+    """A scheduler, and workers that join it and leave."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = folder / "scheduler.json"
+        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
+        until = monotonic() + 120
+        while not self.file.exists() or not self.file.read_text().endswith("}"):
+            assert monotonic() < until
+            sleep(0.1)
+        self.address = str(json.loads(self.file.read_text())["address"])
+        self.workers: list[subprocess.Popen[bytes]] = []
+
+    def join(self, count: int = 1, *options: str, package: Path = ROOT) -> None:
+        for _ in range(count):
+            given = ["--nthreads", "1", "--local-directory", str(self.file.parent), *options]
+            self.workers.append(self._start("worker", *given, package=package))
+
+    def kill(self, worker: subprocess.Popen[bytes]) -> None:
+        worker.kill()
+        worker.wait()
+
+    def _start(self, what: str, *options: str, package: Path = ROOT) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "dask", what, "--scheduler-file", str(self.file), "--no-dashboard"]
+        paths = os.environ | {"PYTHONPATH": f"{package}:{TESTS}", "OMP_NUM_THREADS": "1"}
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen([*command, *options], env=paths, stdout=quiet, stderr=quiet, cwd=self.file.parent)
+
+
+@contextmanager
+def machines(folder: Path) -> Iterator[Machines]:
+    made = Machines(folder)
+    try:
+        yield made
+    finally:
+        for process in (*made.workers, made.scheduler):
+            process.terminate()
+        for process in (*made.workers, made.scheduler):
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """A scheduler with two workers."""
+    with machines(tmp_path_factory.mktemp("cluster")) as made:
+        made.join(2, "--no-nanny")
+        yield made
+
+
+def cluster(address: str, task: Callable[[int], Iterable[int]], patience: float = 120) -> Cluster[int, int]:
+    return Cluster(address, lambda unit: partial(task, unit), lambda processor: None, patience)
+
+
+def done(machines: Machines, task: Callable[[int], Iterable[int]], units: int, patience: float = 120) -> list[int]:
+    """The results of units 0, 1, 2, …, sorted."""
+    return sorted(on_cluster(cluster(machines.address, task, patience), range(units), lambda text: None))
+
+
+def tables(out: Path) -> list[pd.DataFrame]:
+    names = ("curves.parquet", "revealed.parquet")
+    summary = pd.read_csv(out / "summary.csv", dtype=str)
+    found = [pd.read_parquet(out / name) for name in names] + [summary]
+    return [table.drop(columns="seconds", errors="ignore") for table in found]
+
+
+def test_a_study_is_the_same_as_in_this_process(two: Machines, tmp_path: Path) -> None:
+    """Its tables bit for bit, and its label maps; runs that are there are not done again."""
+    options = Options(**SCENES, acquisition=("margin", "random"))
+    image_study(replace(options, out=tmp_path / "here"))
+    image_study(replace(options, scene_count=1, acquisition=("random",), out=tmp_path / "there"))
+    (first,) = (tmp_path / "there").glob("runs/*/*/*.parquet")
+    before = first.stat().st_mtime_ns
+    image_study(replace(options, out=tmp_path / "there", cluster=two.address))
+    assert first.stat().st_mtime_ns == before
+    for one, other in zip(tables(tmp_path / "here"), tables(tmp_path / "there"), strict=True):
+        pd.testing.assert_frame_equal(one, other, check_exact=True)
+    for file in (tmp_path / "here").glob("pseudo_labels/**/*.png"):
+        assert (tmp_path / "there" / file.relative_to(tmp_path / "here")).read_bytes() == file.read_bytes()
+    record = tomllib.loads((tmp_path / "there/study.toml").read_text())
+    assert record["workers"]["processor"] == record["produced"][0]["processor"]
+    assert "cluster" not in record["settings"]
+
+
+def test_results_come_back_and_progress_is_shown(two: Machines, capsys: pytest.CaptureFixture[str]) -> None:
+    others = cluster(two.address, tenfold)
+    assert sorted(work(tenfold, range(5), lambda result: -result, 1, total=5, cluster=others)) == [
+        *range(-40, 1, 10)
+    ]
+    bar = capsys.readouterr().err
+    assert "workers, " in bar
+    assert "units in flight" in bar
+    assert "5/5 [" in bar
+
+
+def test_what_a_unit_raises_is_raised_here(two: Machines) -> None:
+    with pytest.raises(ZeroDivisionError):
+        done(two, faulty, 3)
+    assert done(two, tenfold, 3) == [0, 10, 20]  # the cluster is as before
+
+
+def test_a_worker_that_is_killed_costs_its_units_time_alone(tmp_path: Path) -> None:
+    with machines(tmp_path) as made:
+        made.join(2, "--no-nanny")
+
+        def strike() -> None:
+            _await(lambda: any(file.name.endswith(f".{made.workers[0].pid}.begun") for file in begun(tmp_path)))
+            made.kill(made.workers[0])
+
+        with _beside(strike):
+            assert done(made, partial(slow, folder=tmp_path), 6) == [0, 10, 20, 30, 40, 50]
+        assert len(begun(tmp_path)) >= 7  # one was begun twice
+
+
+def test_when_all_workers_are_gone_new_ones_go_on(tmp_path: Path) -> None:
+    with machines(tmp_path) as made:
+        made.join(1, "--no-nanny")
+
+        def strike() -> None:
+            _await(lambda: bool(begun(tmp_path)))
+            made.kill(made.workers[0])
+            sleep(2)
+            made.join(1, "--no-nanny")
+
+        with _beside(strike):
+            assert done(made, partial(slow, folder=tmp_path), 3) == [0, 10, 20]
+
+
+def test_a_unit_that_kills_its_workers_is_named_and_the_rest_is_done(tmp_path: Path) -> None:
+    """The nanny of a worker starts a new one."""
+    with machines(tmp_path) as made:
+        made.join(1)
+        found: list[int] = []
+        with pytest.raises(WorkError, match=r"^2: killed each worker that tried it; the rest is done$"):
+            found.extend(_each(made, mortal, 5, found))
+        assert sorted(found) == [0, 10, 30, 40]
+
+
+def test_a_scheduler_that_goes_is_missed_in_a_line(tmp_path: Path) -> None:
+    with machines(tmp_path) as made:
+        made.join(1, "--no-nanny")
+
+        def strike() -> None:
+            _await(lambda: bool(begun(tmp_path)))
+            made.kill(made.scheduler)
+
+        with _beside(strike), pytest.raises(WorkError, match=r"^--cluster tcp://.*: the scheduler is gone$"):
+            done(made, partial(slow, folder=tmp_path), 60)
+
+
+def test_a_worker_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "lowpix", tmp_path / "other/lowpix", ignore=shutil.ignore_patterns("__pycache__"))
+    with (tmp_path / "other/lowpix/metrics.py").open("a") as file:
+        file.write("\n# another version\n")
+    with machines(tmp_path) as made:
+        made.join(1, "--no-nanny", package=tmp_path / "other")
+        with refused("--cluster: worker tcp://127.0.0.1", "another version of lowpix"):
+            done(made, tenfold, 2)
+
+
+def test_without_a_worker_or_a_scheduler_one_is_told_after_a_bounded_wait(tmp_path: Path) -> None:
+    with machines(tmp_path) as made:
+        with pytest.raises(WorkError, match=r"no worker for 2 s: start one \(dask worker tcp://"):
+            done(made, tenfold, 1, patience=2)
+        address = made.address
+    with refused(f"--cluster {address}: no scheduler answers"):
+        list(on_cluster(cluster(address, tenfold, patience=2), [1], lambda text: None))
+
+
+def test_ctrl_c_leaves_tables_and_no_work_on_the_cluster(two: Machines, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    given = ["--scene-size", "24", "32", "--scene-count", "60", "--max-pixels", "60", "--stop", "budget"]
+    command = [sys.executable, "-m", "lowpix.image_study", *given, "--cluster", two.address, "--out", str(out)]
+    paths = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(
+        command,
+        env=paths,
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    ) as process:
+        _await(lambda: len(list(out.glob("runs/*/*/*.parquet"))) >= 2 or process.poll() is not None)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=120)[1]
+    assert process.returncode == 130, said
+    assert said.rstrip().endswith("stopped; the same command goes on from here")
+    assert 2 <= len(pd.read_csv(out / "summary.csv")) < 60
+    with distributed.Client(two.address, set_as_default=False) as client:
+        _await(lambda: not any(client.processing().values()))
+
+
+def test_workers_can_be_started_here() -> None:
+    found = on_cluster(cluster("local:2", tenfold), range(4), lambda text: None)
+    assert sorted(found) == [0, 10, 20, 30]
+
+
+@pytest.mark.parametrize("address", ["", "host", "local", "local:0", "local:x", "tcp://"])
+def test_an_address_that_is_none_is_refused(address: str) -> None:
+    with refused(f"--cluster {address}", "tcp://host:8786", "local:4"):
+        Options(cluster=address).check()
+
+
+def test_what_differs_between_machines_is_named() -> None:
+    here = identity()
+    assert here.difference(here) == ""
+    other = replace(here, libraries=("torch 1.0", *here.libraries[1:]))
+    assert other.difference(here) == f"torch 1.0 instead of {here.libraries[0]}"
+    assert replace(here, lowpix="0").difference(here) == "another version of lowpix"
+
+
+def begun(folder: Path) -> list[Path]:
+    return list(folder.glob("*.begun"))
+
+
+def _await(condition: Callable[[], bool], seconds: float = 240) -> None:
+    until = monotonic() + seconds
+    while not condition():
+        assert monotonic() < until
+        sleep(0.05)
+
+
+@contextmanager
+def _beside(strike: Callable[[], None]) -> Iterator[None]:
+    """While the body runs, something else happens."""
+    thread = Thread(target=strike, daemon=True)
+    thread.start()
+    yield
+    thread.join(240)
+    assert not thread.is_alive()
+
+
+def _each(machines: Machines, task: Callable[[int], Iterable[int]], units: int, found: list[int]) -> list[int]:
+    """Results as they come, also if the end is an error."""
+    for result in on_cluster(cluster(machines.address, task), range(units), lambda text: None):
+        found.append(result)
+    return []
