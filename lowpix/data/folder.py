@@ -5,7 +5,8 @@
     <root>/classes.json               {"classes": ["sky", "road"], "ignore_index": null or the id of void}
 
 Label maps in colours need `"colors": [[r, g, b], …]` in classes.json, one per class. If void has a colour, they
-also need `"ignore_color"`. A folder without `images/` holds photographs directly and has no label maps.
+also need `"ignore_color"`. A folder without `images/` holds photographs directly and has no label maps. Without
+classes.json, `--classes sky,road` names the classes.
 """
 
 import json
@@ -36,11 +37,12 @@ class Declared:
     ignore_colour: Colour | None = None
 
 
-def open_folder(data_root: Path | None = None, split: str | None = None) -> Files:
+def open_folder(data_root: Path | None = None, split: str | None = None, classes: str | None = None) -> Files:
     """Open the folder `data_root`, or else the first of LOWPIX_DATA and ./data that exists.
 
-    A folder without splits has the split `all`. Raises InputError if the folder or the split is missing or holds
-    no image, or if classes.json breaks a rule. Label maps are checked only when they are read.
+    A folder without splits has the split `all`. `classes` names the classes, separated by commas, if there is no
+    classes.json. Raises InputError if the folder or the split is missing or holds no image, or if the classes
+    break a rule. Label maps are checked only when they are read.
     """
     root = next((root for root in data_roots(data_root) if root.is_dir()), None)
     if root is None:
@@ -53,9 +55,11 @@ def open_folder(data_root: Path | None = None, split: str | None = None) -> File
 
     places = [folder / "classes.json", folder.parent / "classes.json"]
     classes_file = next((path for path in places if path.is_file()), None)
-    if classes_file is None and label_files:
+    if classes_file is None and label_files and classes is None:
         raise InputError(f"{root / 'classes.json'}: no such file: it must name the classes of the label maps")
-    declared = _read_classes(classes_file) if classes_file else Declared()
+    if classes_file is not None and classes is not None:
+        raise InputError(f"--classes {classes}: must be left out, because {classes_file} names the classes")
+    declared = _read_classes(classes_file) if classes_file else Declared(class_names(classes or ""))
     return Files(
         "folder",
         split,
@@ -65,10 +69,31 @@ def open_folder(data_root: Path | None = None, split: str | None = None) -> File
         ignore_index=declared.ignore_index,
         colours=declared.colours,
         ignore_colour=declared.ignore_colour,
+        settings={} if classes is None else {"classes": ",".join(declared.classes)},
         title=root.resolve().name,
         folders=[images, labels, *root.glob("*/images"), *root.glob("*/labels")] if paired else [folder],
         faults=[f"{path}: no image of that name" for name, path in label_files.items() if name not in files],
     )
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """The names in a text such as `sky,road:r,car`; the key that may follow a name is for `lowpix.annotate`.
+
+    Raises InputError for an empty name, a name that is given twice and control characters.
+    """
+    names = tuple(name for name, _ in classes_and_keys(text))
+    for name in names:
+        if not name or not is_plain(name):
+            raise InputError(f"--classes {text}: must be names with commas between them, such as sky,road,car")
+        if names.count(name) > 1:
+            raise InputError(f"--classes {text}: holds {name} twice: names must differ")
+    return names
+
+
+def classes_and_keys(text: str) -> list[tuple[str, str]]:
+    """Pairs of name and key from a text such as `sky,road:r,car`; the key is empty where none is given."""
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    return [(part[:-2].strip(), part[-1]) if part[-2:-1] == ":" else (part, "") for part in parts]
 
 
 def _split_folder(root: Path, split: str | None) -> tuple[Path, str]:
