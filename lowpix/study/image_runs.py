@@ -108,7 +108,7 @@ class Images(Kind[Run, Tables]):
         "comparison.png",
     )
     seals = ("comparison.sha256",)
-    extendable = frozenset({"acquisition", "images", "limit", "repeats", "scene_count"})
+    extendable = frozenset({"acquisition", "classes", "images", "limit", "repeats", "scene_count"})
 
     def key_of(self, run: Run) -> tuple[Any, ...]:
         return run.setting, run.seed, run.image

@@ -102,6 +102,13 @@ def keep_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
         raise InputError(f"{path}: {section}: {changed} (--fresh starts anew)")
 
 
+def replace_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
+    """Write `values` to a section of a `study.toml`, whatever it held."""
+    document, new = _read(path), _as_toml(values)
+    if document.get(section) != new:
+        _write(path, {**document, section: new})
+
+
 def record_work(path: Path, seconds: float, device: str) -> None:
     """Add wall time to the entry under `[[produced]]` for these versions, commit and device in a `study.toml`.
 
