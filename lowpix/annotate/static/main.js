@@ -16,10 +16,12 @@ let own = null; // a pixel that the person chose: row, column
 let back = null; // a question that was undone and is asked again
 let since = performance.now(); // when the person began to look at it
 let notice = ""; // a line that stays until the next answer
+let auditing = false; // an audit was asked for, and has not begun
 let lost = false;
 let drawn = 0; // version of the labels on the canvas
 let fetching = false;
 let given = new Set(); // pixels of this image that were answered on this page
+let answered = 0; // key presses and clicks that answered, since the page was opened
 let unanswered = []; // times of key presses that no newer questions have followed, with the version at that time
 
 const queue = new Queue(start.project, acknowledged, (line) => tell(line), (count) => showUnsaved(count, lost));
@@ -82,6 +84,8 @@ function seen(news) {
     }
     unanswered = unanswered.filter(([, version]) => view.version <= version);
   }
+  if (auditing && view.questions[0]?.[2] === "audit") question = null; // asked for: it need not wait its turn
+  auditing &&= view.questions[0]?.[2] !== "audit";
   renew();
   showLabels();
 }
@@ -89,8 +93,8 @@ function seen(news) {
 /** Ask on. The question on the page stays, so that no key meets another pixel than the one that was seen. */
 function renew() {
   const unknown = ([row, column]) => !given.has(`${row} ${column}`);
-  const answered = view?.answers.some(([row, column]) => question && row === question[0] && column === question[1]);
-  if (!question || answered || !unknown(question)) {
+  const known = view?.answers.some(([row, column]) => question && row === question[0] && column === question[1]);
+  if (!question || known || !unknown(question)) {
     question = back ?? (view?.questions ?? []).find(unknown) ?? null;
     back = null;
     since = performance.now();
@@ -126,6 +130,7 @@ function answer(label) {
   unanswered.push([now, view.version]);
   notice = "";
   given.add(`${row} ${column}`);
+  answered += 1;
   queue.add({
     type: "answer", image, row, column, answer: label, kind: own ? "shown" : question[2],
     seconds: Math.round(now - since) / 1000,
@@ -199,7 +204,7 @@ const ACTIONS = {
   next: () => { notice = ""; open(neighbour(1)); },
   previous: () => { notice = ""; open(neighbour(-1)); },
   absent: () => view?.hint != null && queue.add({ type: "absent", image, class: view.hint }),
-  audit: () => queue.add({ type: "audit", image }),
+  audit: () => { auditing = true; queue.add({ type: "audit", image }); },
   overlay: () => {
     picture.overlay = (picture.overlay + 1) % OVERLAYS.length;
     tell(`Overlay: ${OVERLAYS[picture.overlay]}.`);
@@ -262,4 +267,6 @@ const wanted = Number(location.hash.slice(1));
 const first = start.images.find(([id]) => id === wanted) ?? start.images.find(([, , status]) => status === "open") ?? start.images[0];
 open(first[0]);
 canvas.focus();
+// for tests and benchmarks, which answer for a person
+window.lowpix = { question: () => own ?? question, get answered() { return answered; } };
 if (start.simulate) simulate(() => (own ? null : question), () => image, answer);
