@@ -44,6 +44,8 @@ class Bench:
         self.version = 0
         """Grows with each round."""
         self.questions: list[Question] = []
+        self._known: list[tuple[int, int]] = []
+        """Cell and answer of all pixels that labels and questions follow."""
         self._audit_order: NDArray[np.int64] | None = None
 
     def begin(
@@ -58,18 +60,18 @@ class Bench:
             session.restore(log, networks if networks.exists() else None)
         except InputError:  # a kill came between the file and the record of its fit
             session.restore(log)
-        self.session = session
+        self.session, self.labels, self._known = session, None, []
 
     def behind(self, answers: Sequence[Answer]) -> int:
         """Number of answers, given or taken back, that the networks do not know."""
-        wanted, have = _told(_learnt(answers)), self._have()
-        return len(wanted) + len(have) - 2 * _common(wanted, have)
+        wanted, known = _told(_learnt(answers)), self._known
+        return len(wanted) + len(known) - 2 * _common(wanted, known)
 
     def round(self, answers: Sequence[Answer]) -> bool:
         """Train on all answers but audits, and label the image. Returns whether a fit ran."""
         assert self.session is not None, "begin comes first"
         session, learnt = self.session, _learnt(answers)
-        wanted, have = _told(learnt), self._have()
+        wanted, have = _told(learnt), self._told_before()
         common = _common(wanted, have)
         session.undo(len(have) - common)
         added = learnt[common:]
@@ -106,11 +108,13 @@ class Bench:
             if self.session is None or self.labels is None or len(learnt) < FIRST:
                 picks = self._log(answers, classes).ask(wanted, None)
             else:
-                picks = self.session.ask(wanted + self.behind(answers))
+                picks = self.session.ask(wanted + max(0, len(learnt) - self.session.log.asked))
             cells = np.ravel_multi_index(tuple(picks.T), self.frame.shape).tolist()
             planned = {cell for cell, _ in questions}
             questions += [(cell, "asked") for cell in cells if cell not in answered | planned][:wanted]
         self.questions = questions[:AHEAD]
+        if self.session is not None:
+            self._known = self._told_before()
 
     def right(self, answers: Sequence[Answer]) -> tuple[int, int]:
         """How many audit answers have a class, and how many of these the labels agree with."""
@@ -145,10 +149,9 @@ class Bench:
         log.tell(self._pixels(answers), np.array([answer.answer for answer in answers], np.uint8))
         return log
 
-    def _have(self) -> list[tuple[int, int]]:
-        """Cell and answer of all pixels that the session knows."""
-        if self.session is None:
-            return []
+    def _told_before(self) -> list[tuple[int, int]]:
+        """Cell and answer of all pixels that the session was told."""
+        assert self.session is not None, "begin comes first"
         log = self.session.log
         cells = np.ravel_multi_index(tuple(log.pixels.T), self.frame.shape)
         return list(zip(cells.tolist(), log.answers.tolist(), strict=True))

@@ -132,9 +132,7 @@ class Engine:
         """There is a class more: all networks begin anew, with the answers that are there."""
         self._store.forget_fits()
         with self._changed:
-            for number, bench in self._benches.items():
-                bench.session = bench.labels = None
-                self._stale.add(number)
+            self._stale.update(self._benches)
             self._changed.notify_all()
 
     def labels(self, image: int) -> tuple[int, NDArray[np.uint8]] | None:
@@ -165,7 +163,8 @@ class Engine:
         view["questions"] = [(*frame.pixel(cell), kind) for cell, kind in bench.questions if cell not in answered]
         view["version"] = bench.version if bench.labels is not None else 0
         view["behind"] = behind
-        view["work"] = "preparing" if bench.session is None else "training" if behind else "ready"
+        current = not behind and (bench.version > 0 or not learnt)
+        view["work"] = "preparing" if bench.session is None else "ready" if current else "training"
         view["audit"] = self._audit(image, known.audits, answers)
         view["over"] = self._over(len(learnt), view["audit"])
         return view
@@ -227,7 +226,8 @@ class Engine:
         bench, image = self._benches[number], self._store.image(number)
         answers, classes = self._store.answers(number), len(self._store.classes())
         networks = self._out / "networks" / f"{file_name(image.name)}.safetensors"
-        if bench.session is None and number in self._inputs:
+        old = bench.session is None or bench.session.classes != classes
+        if old and number in self._inputs:
             bench.begin(self._inputs[number], classes, answers, image.fits, networks)
         if bench.session is not None:
             if bench.behind(answers):

@@ -69,13 +69,14 @@ class Frame:
         mean = _box(small)
         variance = _box(small[:, None] * small[None]) - mean[:, None] * mean[None]
         ridge = EPSILON * np.eye(3, dtype=np.float32)
-        inverse = np.linalg.inv(np.moveaxis(variance, (0, 1), (-2, -1)) + ridge)
+        matrices = np.moveaxis(variance, (0, 1), (-2, -1)) + ridge
+        inverse = np.ascontiguousarray(np.moveaxis(np.linalg.inv(matrices), (-2, -1), (0, 1)))
         best = np.full((self.height, self.width), -np.inf, np.float32)
         labels = np.zeros((self.height, self.width), np.uint8)
         for label, probability in enumerate(probabilities):
             level = _box(probability)
             covariance = _box(small * probability) - mean * level
-            slopes = np.einsum("hwij,jhw->ihw", inverse, covariance)
+            slopes = (inverse * covariance).sum(1)
             planes = _box(np.concatenate([slopes, (level - (slopes * mean).sum(0))[None]]))
             for rows, enlarged in self._enlarged(planes):
                 colours = np.moveaxis(photo[rows].astype(np.float32) / 255, -1, 0)
