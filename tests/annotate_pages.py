@@ -62,6 +62,8 @@ class Running:
     process: subprocess.Popen[str]
     address: str
     out: Path
+    line: str = ""
+    """What the server printed first."""
 
     def get(self, path: str) -> Any:
         with urllib.request.urlopen(self.address + path, timeout=20) as reply:
@@ -103,11 +105,12 @@ def start(photos: Path, *arguments: str, port: int | None = None) -> Running:
     )
     assert process.stdout is not None
     line = process.stdout.readline()
-    found = re.match(r"(http://\S+/)", line)
+    found = re.match(r"(http://[^\s?]+/)", line)
     if not found:
-        process.kill()
-        raise AssertionError(line + process.stdout.read())
-    return Running(process, found[1], photos.with_name(f"{photos.name}_labelled"))
+        rest = process.stdout.read()
+        process.wait()
+        raise AssertionError(line + rest)
+    return Running(process, found[1], photos.with_name(f"{photos.name}_labelled"), line)
 
 
 @contextmanager

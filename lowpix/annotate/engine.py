@@ -106,6 +106,13 @@ class Engine:
         for thread in self._threads:
             thread.start()
 
+    def finish(self) -> None:
+        """Wait until the label maps of all images that are done are saved."""
+        with self._changed:
+            self._changed.notify_all()
+            while (self._finishing or self._saving) and all(thread.is_alive() for thread in self._threads):
+                self._changed.wait(0.5)
+
     def close(self) -> None:
         """End the threads, after the round and the image that they work on."""
         with self._changed:
@@ -306,10 +313,9 @@ class Engine:
 
     def _wanted(self) -> list[int]:
         """Images to keep in memory: the one on the page, some that are done but not saved, the next open one."""
-        if not self._focus:
-            return []
+        shown, finishing = [self._focus] if self._focus else [], sorted(self._finishing)[:2]
         after = [image.id for image in self._store.images() if image.status == "open" and image.id > self._focus]
-        return list(dict.fromkeys([self._focus, *sorted(self._finishing)[:2], *after[:1]]))
+        return list(dict.fromkeys([*shown, *finishing, *(after[:1] if shown else [])]))
 
     def _load(self, number: int) -> None:
         """Read a photograph; its first questions can be asked at once, its features take seconds."""

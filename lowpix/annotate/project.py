@@ -12,7 +12,8 @@ from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock, Thread
-from types import FrameType
+from types import FrameType, ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,9 @@ from lowpix.errors import InputError
 from lowpix.reveal.log import VOID
 from lowpix.study.folder import require_apart
 from lowpix.study.work import one_thread
+
+if TYPE_CHECKING:
+    from lowpix.annotate.server import Server
 
 COCO = "annotations.json"
 UNNAMED = "--classes: name the classes of your photographs, such as --classes sky,road,car,tree"
@@ -175,51 +179,59 @@ def annotate(options: Options) -> Project:
         raise InputError(f"annotate: needs {missing.name}: pip install 'lowpix[annotate]'") from None
     project = Project(options)
     options = project.options
+    published: list[Callable[[int], None]] = [lambda image: None]
+    engine = Engine(
+        project.store,
+        project.dataset(),
+        project.out,
+        Stop(options.stop, options.max_pixels, options.target),
+        project.save,
+        lambda image: published[-1](image),
+        options.seed,
+    )
     try:
-        if options.export:
-            print(project.write(), f"({project.out / COCO})", flush=True)
-            return project
-        stop = Stop(options.stop, options.max_pixels, options.target)
-        published: list[Callable[[int], None]] = []
-        engine = Engine(
-            project.store,
-            project.dataset(),
-            project.out,
-            stop,
-            project.save,
-            lambda image: published[0](image),
-            options.seed,
-        )
-        truth = project.truth if options.simulate else None
-        server = Server(project.store, engine, project.dataset, project.fixed_classes, truth, project.write)
-        published.append(server.publish)
-        token = None if is_own(options.host) else secrets.token_urlsafe(16)
-
-        class Quiet(uvicorn.Server):
-            """Ends on Ctrl-C without a traceback."""
-
-            def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-                self.should_exit = True
-                server.end()
-
-        config = uvicorn.Config(
-            server.app(options.host, token), log_level="warning", timeout_graceful_shutdown=2, lifespan="on"
-        )
-        with _listening(options) as listener, one_thread():
-            address = f"http://{_shown_host(options.host)}:{listener.getsockname()[1]}/"
-            print(f"{address}{f'?token={token}' if token else ''}  (Ctrl-C ends it; nothing is lost)", flush=True)
-            if options.browser:
-                _open_browser(f"{address}{f'?token={token}' if token else ''}")
-            Quiet(config).run(sockets=[listener])
+        with one_thread():
+            engine.start()
+            if not options.export:
+                truth = project.truth if options.simulate else None
+                server = Server(
+                    project.store, engine, project.dataset, project.fixed_classes, truth, project.write
+                )
+                published.append(server.publish)
+                _serve(server, options, uvicorn)
+            if left := project.unfinished():
+                print(f"writing {left} more label maps; Ctrl-C leaves them for the next start", flush=True)
+                engine.finish()
         print(project.write())
-        if left := project.unfinished():
-            print(f"{left} more are done, and will be written when annotate is started again")
         if (project.out / "study.toml").exists():
-            print("Next, a network learns from them, and labels the other photographs:")
+            print("Next, a network learns from these labels, and labels other photographs:")
             print("\n".join(f"  {line}" for line in project.next_commands()))
         return project
     finally:
+        engine.close()
         project.store.close()
+
+
+def _serve(server: "Server", options: Options, uvicorn: ModuleType) -> None:
+    """Serve the page until Ctrl-C or SIGTERM."""
+    token = None if is_own(options.host) else secrets.token_urlsafe(16)
+    config = uvicorn.Config(
+        server.app(options.host, token), log_level="warning", timeout_graceful_shutdown=2, lifespan="on"
+    )
+    runner = uvicorn.Server(config)
+
+    def end(number: int, frame: FrameType | None) -> None:
+        runner.should_exit = True  # without uvicorn's own handler, which raises the signal again at the end
+        server.end()
+
+    runner.handle_exit = end
+    with _listening(options) as listener:
+        query = f"?token={token}" if token else ""
+        address = f"http://{_shown_host(options.host)}:{listener.getsockname()[1]}/{query}"
+        print(f"{address}  (Ctrl-C ends it; nothing is lost)", flush=True)
+        if options.browser:
+            _open_browser(address)
+        runner.run(sockets=[listener])
 
 
 def _beside(options: Options, dataset: Dataset) -> Path:

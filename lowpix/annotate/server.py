@@ -100,11 +100,7 @@ class Server:
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
         self._loop = asyncio.get_running_loop()
-        self._engine.start()
-        try:
-            yield
-        finally:
-            await run_in_threadpool(self._engine.close)
+        yield
 
     async def _static(self, request: Request) -> Response:
         """A file of the page. Only the names that are in the package are served."""
