@@ -40,9 +40,8 @@ export function showHelp(classes) {
     ["← ↑ → ↓", "move the cross; with Shift ten at a time"],
     ["Esc", "back to the question"],
   ];
-  byId("help-keys").replaceChildren(...rows.flatMap(([key, what]) => [
-    element("dt", {}, element("kbd", {}, key)), element("dd", {}, what),
-  ]));
+  byId("help-keys").replaceChildren(...rows.map(([key, what]) => element("div", {},
+    element("dt", {}, element("kbd", {}, key)), element("dd", {}, what))));
   byId("help").showModal();
 }
 
