@@ -20,8 +20,10 @@ from refusals import refused
 from lowpix.annotate import Options, Project
 from lowpix.annotate.audit import estimate
 from lowpix.annotate.coco import compressed, run_lengths
-from lowpix.annotate.engine import Engine, Stop
+from lowpix.annotate.engine import Engine
 from lowpix.annotate.frame import Frame
+from lowpix.annotate.requests import do
+from lowpix.annotate.view import Stop
 from lowpix.dataset_study import Options as DatasetOptions
 from lowpix.dataset_study import dataset_study
 from lowpix.predict import Options as PredictOptions
@@ -44,7 +46,7 @@ class Person:
 
     def do(self, **request: Any) -> None:
         self.requests += 1
-        for result in self.store.do([{"uid": f"request-{self.requests}", **request}]):
+        for result in do(self.store, [{"uid": f"request-{self.requests}", **request}]):
             self.engine.changed(result["image"])
 
     def look_at(self, image: int) -> None:
@@ -63,7 +65,7 @@ class Person:
         return next((asked for asked in self.engine.view(image)["questions"] if kind in (None, asked[2])), None)
 
     def end(self) -> None:
-        wait_for("all saved", self.engine.idle)
+        self.engine.finish()
         self.engine.close()
         self.store.close()
 
@@ -91,7 +93,7 @@ def labelled(photos: Path) -> Path:
             person.do(type="audit", image=image)
             person.answer(image, 20, "audit")
         person.do(type="status", image=image, status="done")
-    wait_for("all saved", person.engine.idle)
+    person.engine.finish()
     assert "3 of 4 images are labelled" in project.write()
     person.end()
     return project.out

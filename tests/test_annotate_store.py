@@ -13,7 +13,8 @@ from refusals import refused
 
 from lowpix.annotate.frame import WORK, Frame
 from lowpix.annotate.keys import COMMANDS, FREE, keys_of
-from lowpix.annotate.store import AUDIT, Store
+from lowpix.annotate.requests import AUDIT, do
+from lowpix.annotate.store import Store
 from lowpix.reveal.log import UNSURE, VOID
 
 
@@ -42,54 +43,55 @@ def told(store: Store, image: int = 1) -> list[tuple[int, int, int]]:
 
 
 def test_a_request_that_is_sent_again_changes_nothing(store: Store) -> None:
-    first = store.do([answer(1, 3, 4), answer(2, 5, 6, 1)])
-    assert store.do([answer(1, 3, 4), answer(2, 5, 6, 1)]) == first
+    first = do(store, [answer(1, 3, 4), answer(2, 5, 6, 1)])
+    assert do(store, [answer(1, 3, 4), answer(2, 5, 6, 1)]) == first
     assert told(store) == [(3, 4, 0), (5, 6, 1)]
-    taken = store.do([undo(3)])
-    assert store.do([undo(3)]) == taken
+    taken = do(store, [undo(3)])
+    assert do(store, [undo(3)]) == taken
     assert told(store) == [(3, 4, 0)]
 
 
 def test_all_of_a_batch_or_nothing(store: Store) -> None:
     with refused("answer 7", "class"):
-        store.do([answer(1, 3, 4), answer(2, 5, 6, 7)])
+        do(store, [answer(1, 3, 4), answer(2, 5, 6, 7)])
     assert told(store) == []
-    store.do([answer(1, 3, 4)])  # its uid was not used up
+    do(store, [answer(1, 3, 4)])  # its uid was not used up
     assert told(store) == [(3, 4, 0)]
 
 
 def test_the_same_pixel_from_two_tabs_counts_once(store: Store) -> None:
-    store.do([answer(1, 3, 4)])
-    (second,) = store.do([answer(2, 3, 4, 1)])
+    do(store, [answer(1, 3, 4)])
+    (second,) = do(store, [answer(2, 3, 4, 1)])
     assert "ignored" in second
     assert told(store) == [(3, 4, 0)]
 
 
 def test_a_shown_pixel_changes_its_answer_and_undo_changes_it_back(store: Store) -> None:
-    store.do([answer(1, 3, 4), answer(2, 9, 9)])
-    store.do([answer(3, 3, 4, 1, kind="shown")])
+    do(store, [answer(1, 3, 4), answer(2, 9, 9)])
+    do(store, [answer(3, 3, 4, 1, kind="shown")])
     assert told(store) == [(9, 9, 0), (3, 4, 1)]
-    store.do([undo(4)])
+    do(store, [undo(4)])
     assert told(store) == [(3, 4, 0), (9, 9, 0)]
 
 
 def test_undo_goes_back_to_the_image_before_and_opens_it_again(store: Store) -> None:
-    store.do([answer(1, 3, 4), {"uid": "request-2", "type": "status", "image": 1, "status": "done"}])
-    store.do([answer(3, 7, 8, image=2)])
-    assert [result["image"] for result in store.do([undo(4), undo(5)])] == [2, 1]
+    do(store, [answer(1, 3, 4), {"uid": "request-2", "type": "status", "image": 1, "status": "done"}])
+    do(store, [answer(3, 7, 8, image=2)])
+    assert [result["image"] for result in do(store, [undo(4), undo(5)])] == [2, 1]
     assert store.image(1).status == "open"
-    assert "nothing" in store.do([undo(6)])[0]
+    assert "nothing" in do(store, [undo(6)])[0]
 
 
 def test_void_unsure_audit_and_status(store: Store) -> None:
     with refused("image a", "no answer yet"):
-        store.do([{"uid": "request-0", "type": "status", "image": 1, "status": "done"}])
-    store.do([answer(1, 3, 4, VOID), answer(2, 5, 6, UNSURE)])
-    store.do(
-        [{"uid": "request-3", "type": "audit", "image": 1}, {"uid": "request-4", "type": "audit", "image": 1}]
+        do(store, [{"uid": "request-0", "type": "status", "image": 1, "status": "done"}])
+    do(store, [answer(1, 3, 4, VOID), answer(2, 5, 6, UNSURE)])
+    do(
+        store,
+        [{"uid": "request-3", "type": "audit", "image": 1}, {"uid": "request-4", "type": "audit", "image": 1}],
     )
     assert store.image(1).audits == AUDIT  # the second one waits until the first is answered
-    store.do([{"uid": "request-5", "type": "absent", "image": 1, "class": 1}])
+    do(store, [{"uid": "request-5", "type": "absent", "image": 1, "class": 1}])
     assert store.absent(1) == {1}
 
 
@@ -114,7 +116,7 @@ def test_void_unsure_audit_and_status(store: Store) -> None:
 )
 def test_what_breaks_a_rule_is_refused(store: Store, broken: dict[str, Any]) -> None:
     with refused():
-        store.do([answer(1, 3, 4) | broken])
+        do(store, [answer(1, 3, 4) | broken])
     assert told(store) == []
 
 
@@ -132,7 +134,7 @@ def test_classes_come_in_and_change_their_names(store: Store) -> None:
 def test_what_was_answered_is_there_after_reopening_and_a_second_one_is_refused(
     store: Store, tmp_path: Path
 ) -> None:
-    store.do([answer(1, 3, 4), answer(2, 5, 6)])
+    do(store, [answer(1, 3, 4), answer(2, 5, 6)])
     with refused(str(tmp_path), "another annotate"):
         Store(tmp_path)
     store.close()

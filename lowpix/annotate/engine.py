@@ -16,10 +16,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lowpix.annotate.audit import estimate
-from lowpix.annotate.bench import FIRST, Bench
+from lowpix.annotate.bench import Bench
 from lowpix.annotate.frame import Frame
-from lowpix.annotate.store import AUDIT, Answer, Store
+from lowpix.annotate.requests import AUDIT, do
+from lowpix.annotate.store import Answer, Store
+from lowpix.annotate.view import Stop, view_of
 from lowpix.data import Dataset
 from lowpix.data.check import pixels_digest
 from lowpix.errors import InputError
@@ -46,20 +47,6 @@ class Finished:
     """How pixels were selected, in words."""
     probabilities: NDArray[np.float32]
     """`(C, h, w)` at the size of work."""
-
-
-@dataclass(frozen=True)
-class Stop:
-    """When an image counts as done."""
-
-    how: str
-    """person, budget or audit."""
-    most: int
-    """Largest number of answers to learn from."""
-    target: float
-    """Share of pixels labelled right, which an audit must bound from below."""
-    audit_every: int = 50
-    """With `audit`: answers between two audits."""
 
 
 class Engine:
@@ -129,7 +116,7 @@ class Engine:
 
     def changed(self, image: int) -> None:
         """The answers or the status of an image have changed."""
-        if self._store.image(image).status == "done" and self._unsaved(image):
+        if self._store.image(image).status == "done" and self._unsaved(image) and image not in self._faults:
             self._finishing.add(image)
         with self._changed:
             self._stale.add(image)
@@ -149,58 +136,11 @@ class Engine:
             return None
         return bench.version, bench.labels
 
-    def idle(self) -> bool:
-        """Whether all is trained and saved."""
-        return not (self._stale & self._benches.keys() or self._finishing or self._saving)
-
     def view(self, image: int) -> dict[str, Any]:
         """What the page shows of an image, as JSON."""
-        known, answers = self._store.image(image), self._store.answers(image)
-        view: dict[str, Any] = {"image": image, "name": known.name, "status": known.status}
-        view["fault"] = self._faults.get(image)
-        view["answers"] = [(a.row, a.column, a.answer, a.kind) for a in answers]
-        view["hint"] = self._unseen(image, answers)
-        bench = self._benches.get(image)
-        if known.height is None or bench is None:
-            return view | {"size": None, "questions": [], "version": 0, "work": "preparing"}
-        learnt = [answer for answer in answers if answer.kind != "audit"]
-        frame, answered = bench.frame, {answer.cell for answer in answers}
-        behind = bench.behind(answers)
-        view["size"], view["cells"] = (frame.height, frame.width), frame.shape
-        view["questions"] = [(*frame.pixel(cell), kind) for cell, kind in bench.questions if cell not in answered]
-        view["version"] = bench.version if bench.labels is not None else 0
-        view["behind"] = behind
-        current = not behind and (bench.version > 0 or not learnt)
-        view["work"] = "preparing" if bench.session is None else "ready" if current else "training"
-        view["audit"] = self._audit(image, known.audits, answers)
-        view["over"] = self._over(len(learnt), view["audit"])
-        return view
-
-    def _over(self, learnt: int, audit: dict[str, Any] | None) -> str | None:
-        """Why the image is done, in words; None while it is not."""
-        if learnt >= self._stop.most:
-            return f"the budget of {self._stop.most} answers is spent"
-        if self._stop.how == "audit" and audit and audit["low"] is not None and audit["low"] >= self._stop.target:
-            return f"the audit bounds the share of right pixels by {100 * audit['low']:.1f} %"
-        return None
-
-    def _audit(self, image: int, wanted: int, answers: list[Answer]) -> dict[str, Any] | None:
-        """The audit so far, for the page."""
-        told = sum(answer.kind == "audit" for answer in answers)
-        if not wanted:
-            return None
-        audit: dict[str, Any] = {"told": told, "wanted": wanted, "looks": 0, "low": None}
-        if looks := self._store.looks(image):
-            _, asked, right = looks[-1]
-            audit |= estimate(asked, right, len(looks))._asdict()
-        return audit
-
-    def _unseen(self, image: int, answers: list[Answer]) -> int | None:
-        """The first class that was neither seen nor said to be absent, once there are some answers."""
-        if len(answers) < 2 * FIRST:
-            return None
-        seen = {answer.answer for answer in answers} | self._store.absent(image)
-        return next((label for label in range(len(self._store.classes())) if label not in seen), None)
+        return view_of(self._store, image, self._benches.get(image), self._stop) | {
+            "fault": self._faults.get(image)
+        }
 
     def _unsaved(self, image: int) -> bool:
         answers = self._store.answers(image)
@@ -259,13 +199,13 @@ class Engine:
         if self._stop.how == "audit" and len(audits) == image.audits:
             due = learnt // self._stop.audit_every * AUDIT
             if image.audits < due:
-                self._store.do([{"uid": f"audit-{number}-{due}", "type": "audit", "image": number}])
+                do(self._store, [{"uid": f"audit-{number}-{due}", "type": "audit", "image": number}])
 
     def _finish(self, number: int, bench: Bench, answers: list[Answer]) -> None:
         assert bench.session is not None, "it was trained"
-        self._finishing.discard(number)
         image = self._store.image(number)
         if image.status != "done" or not bench.session.log.revealed:
+            self._finishing.discard(number)
             return
         finished = Finished(
             number,
@@ -278,6 +218,7 @@ class Engine:
         )
         with self._changed:
             self._saving.append(finished)
+            self._finishing.discard(number)
             self._changed.notify_all()
 
     # the thread that reads photographs

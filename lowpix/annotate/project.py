@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lowpix.annotate.coco import coco
-from lowpix.annotate.engine import Engine, Finished, Stop
+from lowpix.annotate.engine import Engine, Finished
 from lowpix.annotate.keys import keys_of
 from lowpix.annotate.options import Options
 from lowpix.annotate.output import Output, settings_of
 from lowpix.annotate.safety import is_own
 from lowpix.annotate.store import Store
+from lowpix.annotate.view import Stop
 from lowpix.data import Dataset, spread
 from lowpix.data.folder import classes_and_keys
 from lowpix.data.options import open_data

@@ -21,6 +21,7 @@ from starlette.routing import Route
 
 from lowpix.annotate.engine import Engine, read_photo
 from lowpix.annotate.keys import COMMANDS
+from lowpix.annotate.requests import do
 from lowpix.annotate.safety import App, Safety
 from lowpix.annotate.store import Store
 from lowpix.data import Dataset
@@ -216,7 +217,7 @@ class Server:
         requests = await _body(request, list)
         if not all(isinstance(one, dict) for one in requests):
             raise InputError("the body must be a list of requests")
-        results = await run_in_threadpool(self._store.do, requests)
+        results = await run_in_threadpool(do, self._store, requests)
         for image in {result["image"] for result in results if "image" in result}:
             self._engine.changed(image)
             self._wake(image)
