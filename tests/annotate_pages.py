@@ -91,16 +91,18 @@ class Running:
 
 
 def start(photos: Path, *arguments: str, port: int | None = None) -> Running:
-    """Start a server for photographs; their folder's answers lie beside it."""
-    given = [str(photos), "--no-browser", "--port", str(port or 0), *arguments]
-    if not (photos.with_name(f"{photos.name}_labelled") / "answers.sqlite").exists() and "--dataset" not in given:
-        given += ["--classes", ",".join(CLASSES)]
+    """Start a server for photographs, whose answers lie beside their folder, or for the data set of the arguments."""
+    given = ["--no-browser", "--port", str(port or 0), *arguments]
+    if "--dataset" not in given:
+        given.append(str(photos))
+        if not (photos.with_name(f"{photos.name}_labelled") / "answers.sqlite").exists():
+            given += ["--classes", ",".join(CLASSES)]
     process = subprocess.Popen(
         [sys.executable, "-m", "lowpix.annotate", *given],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        cwd=photos.parent,
+        cwd=photos if "--dataset" in given else photos.parent,
         env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
     )
     assert process.stdout is not None

@@ -246,7 +246,7 @@ def test_a_class_that_comes_in_and_answers_that_are_taken_back(photos: Path, tmp
 
 
 def test_an_image_is_over_by_budget_and_by_audit(photos: Path, tmp_path: Path) -> None:
-    for stop, part in (Stop("budget", 7, 0.9), "7 answers"), (Stop("audit", 1000, 0.5, 10), "audit bounds"):
+    for stop, part in (Stop("budget", 7, 0.9), "7 answers"), (Stop("audit", 1000, 0.2, 10), "audit bounds"):
         project = Project(options(photos, out=tmp_path / stop.how))
         person = Person(project, stop)
         person.look_at(1)

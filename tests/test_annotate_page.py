@@ -22,6 +22,7 @@ from annotate_pages import (
     wait_for,
 )
 
+from lowpix.data import open_dataset
 from lowpix.reveal.log import UNSURE, VOID
 
 pytestmark = needs_chromium
@@ -295,6 +296,32 @@ def test_a_tab_that_is_closed_before_its_answer_arrived(tmp_path: Path, browser:
         page.close()
     finally:
         running.kill()
+
+
+def test_true_labels_answer_by_themselves(tmp_path: Path, browser: Any, faults: list[str]) -> None:
+    """`--simulate`, on the same server and page."""
+    scenes = [
+        "--dataset",
+        "scenes",
+        "--scene-size",
+        "48",
+        "64",
+        "--scene-count",
+        "1",
+        "--out",
+        "out",
+        "--simulate",
+    ]
+    with served(tmp_path, *scenes) as running:
+        page = visit(browser, running, faults, "?pace=50")
+        page.wait_for_function("() => window.lowpix.answered >= 12")
+        page.close()
+        labels = open_dataset("scenes", scene_size=(48, 64), scene_count=1).labels("scene_000")
+        assert labels is not None
+        answers = standing(running)
+        assert len(answers) >= 10
+        assert [label for _, _, label, _ in answers] == [labels[row, column] for row, column, *_ in answers]
+    assert faults == []
 
 
 @pytest.mark.parametrize(("scheme", "width", "height", "zoom"), [("light", 1280, 720, 1), ("dark", 640, 360, 2)])

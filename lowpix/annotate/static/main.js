@@ -16,6 +16,7 @@ let own = null; // a pixel that the person chose: row, column
 let back = null; // a question that was undone and is asked again
 let since = performance.now(); // when the person began to look at it
 let notice = ""; // a line that stays until the next answer
+let fetched = null; // the next image, whose photograph the browser fetches ahead
 let auditing = false; // an audit was asked for, and has not begun
 let lost = false;
 let drawn = 0; // version of the labels on the canvas
@@ -83,6 +84,11 @@ function seen(news) {
       if (view.version > version) performance.measure("newer", { start: time, end: performance.now() });
     }
     unanswered = unanswered.filter(([, version]) => view.version <= version);
+  }
+  const next = neighbour(1, "open");
+  if (picture.photo && next !== null && next !== fetched) {
+    fetched = next;
+    new Image().src = `/api/photo/${next}`;
   }
   if (auditing && view.questions[0]?.[2] === "audit") question = null; // asked for: it need not wait its turn
   auditing &&= view.questions[0]?.[2] !== "audit";
