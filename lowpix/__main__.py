@@ -5,6 +5,7 @@ import signal
 import sys
 
 COMMANDS = {
+    "annotate": "label photographs by single keys, on a page in the browser",
     "image_study": "how few labelled pixels does each image need?",
     "dataset_study": "does a network trained on pseudo-labels reach one trained on full annotation?",
     "order_study": "does the order in which pixels were revealed matter?",

@@ -9,11 +9,15 @@ import pytest
 from data_samples import DATA, needs_camvid, needs_nuclei, write, write_folder
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image
+from refusals import refused
+from skimage.color import deltaE_ciede2000, rgb2lab
 
 from lowpix.data import DATASETS, IGNORE, open_dataset, spread
 from lowpix.data.camvid import PALETTE
 from lowpix.data.dataset import default_palette
+from lowpix.data.options import reopen
 from lowpix.errors import InputError
 
 
@@ -42,9 +46,39 @@ def test_default_palette_is_distinct_and_grows() -> None:
     palette = default_palette(254).astype(int)
     assert len(np.unique(palette, axis=0)) == 254
     np.testing.assert_array_equal(default_palette(7), palette[:7])
-    first = palette[:20]
-    distances = np.abs(first[:, None] - first[None]).sum(-1) + 999 * np.eye(20, dtype=int)
-    assert distances.min() > 60
+
+
+LINEAR_PROTAN = [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+LINEAR_DEUTAN = [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+
+
+@pytest.mark.parametrize("eyes", [np.eye(3), LINEAR_PROTAN, LINEAR_DEUTAN], ids=["normal", "protan", "deutan"])
+def test_default_colours_stay_apart_for_colour_blind_eyes(eyes: NDArray[np.float64]) -> None:
+    """Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB; CIEDE2000 by scikit-image."""
+    rgb = default_palette(20) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(linear @ np.transpose(eyes), 0, 1)
+    seen = np.where(seen <= 0.0031308, 12.92 * seen, 1.055 * seen ** (1 / 2.4) - 0.055)
+    lab = rgb2lab(seen[None])[0]
+    apart = deltaE_ciede2000(lab[:, None], lab[None]) + 999 * np.eye(20)
+    assert apart.min() >= 9.6
+    assert apart[:11, :11].min() >= 12.8
+
+
+def test_classes_of_photographs_can_be_named_without_a_file(tmp_path: Path) -> None:
+    write(tmp_path / "photos/a.png", np.full((6, 8, 3), 90))
+    photographs = open_dataset("folder", tmp_path / "photos", classes="sky, road:r,car")
+    assert photographs.classes == ("sky", "road", "car")
+    assert photographs.palette.tolist() == default_palette(3).tolist()
+    assert reopen(photographs.settings, tmp_path / "photos").classes == photographs.classes
+    for text in ("sky,,car", "sky,sky", ",", "a\nb,c"):
+        with refused("--classes", "names"):
+            open_dataset("folder", tmp_path / "photos", classes=text)
+    (tmp_path / "photos/classes.json").write_text('{"classes": ["leaf", "soil"]}')
+    with refused("--classes sky,road", "classes.json"):
+        open_dataset("folder", tmp_path / "photos", classes="sky,road")
+    with refused("--classes sky", "scenes has its own"):
+        open_dataset("scenes", classes="sky")
 
 
 @needs_camvid

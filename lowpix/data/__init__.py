@@ -10,7 +10,7 @@ from lowpix.data.dataset import IGNORE, Dataset, spread
 from lowpix.data.folder import open_folder
 from lowpix.data.scenes import Scenes
 from lowpix.data.voc import open_voc
-from lowpix.errors import choose
+from lowpix.errors import InputError, choose
 
 __all__ = ["DATASETS", "IGNORE", "Dataset", "open_dataset", "spread"]
 
@@ -29,6 +29,7 @@ def open_dataset(
     data_root: Path | None = None,
     split: str | None = None,
     *,
+    classes: str | None = None,
     scene_size: tuple[int, int] = (120, 160),
     scene_count: int = 8,
     scene_classes: int = 6,
@@ -40,6 +41,7 @@ def open_dataset(
         name: one of `DATASETS`.
         data_root: folder of the data set, or its parent; None tries LOWPIX_DATA, ./data and the user's cache.
         split: part of the data set; None is its default, `train`.
+        classes: names of the classes of a `folder` without classes.json, separated by commas.
         scene_size: height and width of generated scenes, in pixels.
         scene_count: number of generated scenes.
         scene_classes: number of classes of generated scenes, 2 to 50.
@@ -49,6 +51,10 @@ def open_dataset(
         InputError: unknown name or split, no files, or an option out of range.
     """
     opener = choose("--dataset", name, DATASETS)
+    if opener is open_folder:
+        return open_folder(data_root, split, classes)
+    if classes is not None:
+        raise InputError(f"--classes {classes}: only a folder needs them; {name} has its own")
     if opener is Scenes:
         return Scenes(split, size=scene_size, count=scene_count, classes=scene_classes, seed=seed)
     return opener(data_root, split)

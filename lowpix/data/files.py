@@ -159,6 +159,7 @@ class Files(Dataset):
         pairs: Mapping[str, tuple[Path, Path | None]],
         coding: Coding,
         *,
+        settings: Mapping[str, object] | None = None,
         title: str | None = None,
         folders: Sequence[Path] = (),
         faults: Sequence[str] = (),
@@ -166,13 +167,14 @@ class Files(Dataset):
     ) -> None:
         """`pairs`: image file and label file by image name, in order. `coding`: as in `read_labels`.
 
+        `settings` are options beside name and split that determine the data set.
         `folders` are searched for files, in addition to the folders of these.
         """
         if len(classes) > MOST_CLASSES:
             raise InputError(f"{name}: {len(classes)} classes: at most {MOST_CLASSES}, because labels are 8-bit")
         self.name, self.split, self.classes, self.palette = name, split, tuple(classes), palette
         self.images = tuple(pairs)
-        self._title, self._folders = title or name, tuple(folders)
+        self._title, self._folders, self._settings = title or name, tuple(folders), dict(settings or {})
         self._pairs, self._faults, self._warnings = dict(pairs), tuple(faults), tuple(warnings)
         self._coding = coding
 
@@ -188,6 +190,10 @@ class Files(Dataset):
 
     def label_file(self, name: str) -> Path | None:
         return self._pair(name)[1]
+
+    @property
+    def settings(self) -> dict[str, object]:
+        return super().settings | self._settings
 
     @property
     def title(self) -> str:

@@ -5,7 +5,8 @@
     <root>/classes.json               see lowpix/data/declared.py
 
 A folder without `images/` holds photographs directly. It has label maps only if classes.json says where. An image
-without a label map is one of those that nobody has labelled yet.
+without a label map is one of those that nobody has labelled yet. Without classes.json, `--classes sky,road` names
+the classes.
 """
 
 from collections.abc import Iterable
@@ -44,11 +45,12 @@ LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 """Suffixes of label maps whose place has none; the first one that exists is taken."""
 
 
-def open_folder(data_root: Path | None = None, split: str | None = None) -> Files:
+def open_folder(data_root: Path | None = None, split: str | None = None, classes: str | None = None) -> Files:
     """Open the folder `data_root`, or else the first of LOWPIX_DATA and ./data that exists.
 
-    A folder without splits has the split `all`. Raises InputError if the folder or the split is missing or holds
-    no image, or if classes.json breaks a rule. Label maps are checked only when they are read.
+    A folder without splits has the split `all`. `classes` names the classes, separated by commas, if there is no
+    classes.json. Raises InputError if the folder or the split is missing or holds no image, or if the classes
+    break a rule. Label maps are checked only when they are read.
     """
     root = next((root for root in data_roots(data_root) if root.is_dir()), None)
     if root is None:
@@ -56,11 +58,13 @@ def open_folder(data_root: Path | None = None, split: str | None = None) -> File
     folder, split = _split_folder(root, split)
     places = [folder / "classes.json", folder.parent / "classes.json"]
     classes_file = next((path for path in places if path.is_file()), None)
-    declared = read_classes(classes_file) if classes_file else Declared.plain()
+    if classes_file is not None and classes is not None:
+        raise InputError(f"--classes {classes}: must be left out, because {classes_file} names the classes")
+    declared = read_classes(classes_file) if classes_file else Declared.plain(class_names(classes or ""))
 
     images, paired = folder / "images", (folder / "images").is_dir()
     label_files = find_labels(folder, declared.labels or LABELS) if paired or declared.labels else {}
-    if classes_file is None and label_files:
+    if classes_file is None and classes is None and label_files:
         raise InputError(
             f"{root / 'classes.json'}: no such file: it must name the classes of the label maps "
             f"(python -m lowpix.doctor {root} proposes one)"
@@ -76,6 +80,7 @@ def open_folder(data_root: Path | None = None, split: str | None = None) -> File
         _palette(declared, label_files),
         pairs,
         declared.coding,
+        settings={} if classes is None else {"classes": ",".join(declared.classes)},
         title=root.resolve().name,
         folders=own,
         faults=[f"{path}: no image of that name" for path in label_files.values() if path not in used],
@@ -107,6 +112,26 @@ def _label_file(name: str, label_files: dict[str, Path]) -> Path | None:
     """The label file of an image; macOS writes `é` as two letters, and other systems as one."""
     forms = (name, normalize("NFC", name), normalize("NFD", name))
     return next((label_files[form] for form in forms if form in label_files), None)
+
+
+def class_names(text: str) -> tuple[str, ...]:
+    """The names in a text such as `sky,road:r,car`; the key that may follow a name is for `lowpix.annotate`.
+
+    Raises InputError for an empty name, a name that is given twice and control characters.
+    """
+    names = tuple(name for name, _ in classes_and_keys(text))
+    for name in names:
+        if not name or not is_plain(name):
+            raise InputError(f"--classes {text}: must be names with commas between them, such as sky,road,car")
+        if names.count(name) > 1:
+            raise InputError(f"--classes {text}: holds {name} twice: names must differ")
+    return names
+
+
+def classes_and_keys(text: str) -> list[tuple[str, str]]:
+    """Pairs of name and key from a text such as `sky,road:r,car`; the key is empty where none is given."""
+    parts = [part.strip() for part in text.split(",")] if text.strip() else []
+    return [(part[:-2].strip(), part[-1]) if part[-2:-1] == ":" else (part, "") for part in parts]
 
 
 def _split_folder(root: Path, split: str | None) -> tuple[Path, str]:

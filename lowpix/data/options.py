@@ -24,6 +24,8 @@ class DataOptions:
     """Folder of the data set or its parent; if not given, LOWPIX_DATA, ./data and your cache are searched."""
     split: str | None = None
     """Split of the data set; if not given, train, or all for a folder without splits."""
+    classes: str | None = None
+    """Classes of a folder of photographs without classes.json, such as sky,road,car."""
     limit: Annotated[int | None, at_least(1)] = None
     """Number of images, spread evenly over the list; if not given, all."""
     skip_faulty: bool = False
@@ -46,6 +48,7 @@ def open_data(options: DataOptions, split: str | None = None, seed: int = 0) -> 
         options.dataset,
         options.data_root,
         split or options.split,
+        classes=options.classes,
         scene_size=options.scene_size,
         scene_count=options.scene_count,
         scene_classes=options.scene_classes,
@@ -66,7 +69,7 @@ def reopen(settings: Mapping[str, Any], data_root: Path | None = None) -> Datase
         raise InputError("its settings name no data set")
     split = settings.get("split")
     # all is the name of the only split of a folder without splits
-    return open_dataset(settings["dataset"], data_root, split, **generated)
+    return open_dataset(settings["dataset"], data_root, split, classes=settings.get("classes"), **generated)
 
 
 def difference(settings: Mapping[str, Any], others: Mapping[str, Any]) -> tuple[str, Any, Any] | None:
@@ -74,7 +77,7 @@ def difference(settings: Mapping[str, Any], others: Mapping[str, Any]) -> tuple[
 
     The number of generated scenes is not compared: with a larger number the first scenes stay the same.
     """
-    for name in ("dataset", "split", *(option for option in GENERATED if option != "scene_count")):
+    for name in ("dataset", "split", "classes", *(option for option in GENERATED if option != "scene_count")):
         if name in GENERATED and settings.get("dataset") != "scenes":
             continue
         one, other = (

@@ -29,11 +29,6 @@ CLASSES = (
     "crossing", "cone", "post_box", "kiosk", "lamp", "puddle", "dog", "balloon", "umbrella", "phone_box",
     "barrier", "flower_bed", "bird", "manhole", "flag", "statue", "sun", "fountain", "crane", "tent",
 )  # fmt: skip
-COLOURS = (
-    (128, 178, 230), (158, 76, 60), (104, 96, 116), (84, 150, 60), (40, 70, 200), (240, 200, 60),
-    (200, 120, 190), (220, 40, 60), (20, 190, 180), (150, 110, 40),
-)  # fmt: skip
-"""Natural colours of the first classes. The others take the default palette."""
 
 CAMERA = 2.0  # metres above the road
 FOCAL = 0.9  # one metre at depth z metres is FOCAL / z image heights
@@ -66,7 +61,6 @@ class Scenes(Dataset):
         self.name, self.split, self.size, self.seed = "scenes", split or "train", size, seed
         self.classes = CLASSES[:classes]
         self.palette = default_palette(classes)
-        self.palette[: len(COLOURS)] = COLOURS[:classes]
         self.images = tuple(f"scene_{index:03d}" for index in range(count))
 
     @property

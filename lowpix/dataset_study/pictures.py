@@ -11,6 +11,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 from numpy.typing import NDArray
 
 from lowpix.data import IGNORE, Dataset, spread
+from lowpix.dataset_study.annotated import Audited
 from lowpix.dataset_study.tables import DatasetTables, TrainedRun, prediction_name
 from lowpix.metrics import accuracy, confusion
 from lowpix.study.folder import Study
@@ -57,7 +58,8 @@ def dataset_pictures(
         }
         truth = test.labels(name)
         if len(maps) == len(shown) and truth is not None:
-            rows.append([Panel(name, image=test.image(name)), Panel("truth", labels=truth), *_panels(maps, truth)])
+            known = [] if isinstance(test, Audited) else [Panel("truth", labels=truth)]
+            rows.append([Panel(name, image=test.image(name)), *known, *_panels(maps, truth)])
     if rows:
         pictures["overview.png"] = figure_png(overview_picture(rows, test.classes, test.palette))
     return pictures

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from lowpix.data.options import open_data
+from lowpix.dataset_study.annotated import annotated_splits
 from lowpix.dataset_study.labelling import EVEN, acquisition_of, budgets_of, label_seed, labelled
 from lowpix.dataset_study.labels import Material
 from lowpix.dataset_study.options import Options
@@ -33,15 +34,19 @@ def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
     """
     options.check()
     device = find_device(options.device)
-    splits = open_splits(
-        partial(open_data, options, seed=options.seed),
-        options.split,
-        options.test_split,
-        options.validation_split if options.select == "validation" else None,
-        options.limit,
-        options.test_limit,
-        options.skip_faulty,
-    )
+    opener = partial(open_data, options, seed=options.seed)
+    if annotated := annotated_splits(options, opener):
+        options, splits = annotated
+    else:
+        splits = open_splits(
+            opener,
+            options.split,
+            options.test_split,
+            options.validation_split if options.select == "validation" else None,
+            options.limit,
+            options.test_limit,
+            options.skip_faulty,
+        )
     dataset = splits.train
     build(options.network, len(dataset.classes), options.width, options.from_scratch, 0)  # find errors early
 

@@ -110,7 +110,9 @@ class Images(Kind[Run, Tables]):
         "comparison.png",
     )
     seals = ("comparison.sha256",)
-    extendable = frozenset({"acquisition", "images", "limit", "network", "repeats", "scene_count", "smoothing"})
+    extendable = frozenset(
+        {"acquisition", "classes", "images", "limit", "network", "repeats", "scene_count", "smoothing"}
+    )
 
     def key_of(self, run: Run) -> tuple[Any, ...]:
         return run.setting, run.seed, run.image

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lowpix.data import IGNORE, Dataset
@@ -16,10 +17,25 @@ from lowpix.networks import find_network
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.log import UNSURE, Log
 from lowpix.reveal.oracle import could_tell
+from lowpix.storage import read_csv
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import IMAGES, Tables, confidence_name, label_map_name, setting_name
+from lowpix.study.seal import Seal
 from lowpix.study.settings import read_kind, read_settings
 from lowpix.study.tables import KEY
+
+ANSWERS = "answers.csv"
+"""The answers of a person, in a study that one has answered: a table of ANSWER_COLUMNS."""
+ANSWER_COLUMNS = {
+    "image": "str",
+    "order": "int64",
+    "row": "int64",
+    "column": "int64",
+    "answer": "int64",  # a class id, VOID or UNSURE
+    "kind": "str",  # asked by the machine, shown by the person, or an audit, which nothing has learnt from
+    "seconds": "float64",
+    "time": "float64",  # since 1970
+}
 
 
 @dataclass(frozen=True)
@@ -150,10 +166,26 @@ class Source:
             truth, rows = dataset.labels(image), told[image]
             self.require_told(truth, image, rows[["row", "column"]].to_numpy(), rows["label"].to_numpy())
 
+    @property
+    def answered_by_person(self) -> bool:
+        """Whether somebody else than a label map answered; a person may err, and images need no label map."""
+        return bool(self.settings.get("oracles"))
+
+    def audits(self) -> dict[str, pd.DataFrame]:
+        """By image, the answers with a class that nothing has learnt from: `row`, `column` and `answer`."""
+        if not (self.folder / ANSWERS).exists():
+            return {}
+        content = Seal(self.folder).read(ANSWERS)
+        answers = read_csv(self.folder / ANSWERS, ANSWER_COLUMNS, "answers of a person", content=content)
+        known = answers[(answers["kind"] == "audit") & (answers["answer"] < UNSURE)]
+        return {str(image): rows[["row", "column", "answer"]] for image, rows in known.groupby("image")}
+
     def require_told(
         self, truth: NDArray[np.uint8] | None, image: str, pixels: NDArray[np.int64], labels: NDArray[np.uint8]
     ) -> None:
         """Raise InputError if the study's oracle cannot have given these labels with this true label map."""
+        if self.answered_by_person:
+            return
         errs = bool(self.settings.get("oracle_noise"))
         if truth is None or not could_tell(truth, pixels, labels, errs):
             raise InputError(

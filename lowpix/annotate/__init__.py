@@ -1,0 +1,5 @@
+"""A person labels photographs by single keys, on a page in the browser."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

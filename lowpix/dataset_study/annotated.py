@@ -1,0 +1,118 @@
+"""Train on images that only a person has answered for, without any label map.
+
+A person's image study holds audit answers: random pixels that nothing has learnt from. Labels and networks are
+scored on these, if no other images have label maps. The networks were trained on the same images, but not on these
+pixels.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from lowpix.data import IGNORE, Dataset, spread
+from lowpix.data.check import Report, require_sound
+from lowpix.dataset_study.options import Options, TestOptions
+from lowpix.dataset_study.splits import Splits
+from lowpix.errors import InputError
+from lowpix.study.source import Source
+
+WITHOUT_MAPS = ("pseudo", "sparse", "pseudo_walker")
+"""Settings that need no true label map."""
+
+
+class Audited(Dataset):
+    """A data set whose label maps hold the audit answers of a person, and void elsewhere."""
+
+    def __init__(self, dataset: Dataset, audits: dict[str, pd.DataFrame]) -> None:
+        self._dataset, self._audits = dataset, audits
+        self.name, self.split, self.classes = dataset.name, dataset.split, dataset.classes
+        self.palette, self.images = dataset.palette, dataset.images
+
+    def image(self, name: str) -> NDArray[np.uint8]:
+        return self._dataset.image(name)
+
+    def labels(self, name: str) -> NDArray[np.uint8]:
+        labels = np.full(self.image(name).shape[:2], IGNORE, np.uint8)
+        if name in self._audits:
+            told = self._audits[name]
+            labels[told["row"], told["column"]] = told["answer"]
+        return labels
+
+    @property
+    def settings(self) -> dict[str, object]:
+        return self._dataset.settings
+
+    @property
+    def title(self) -> str:
+        return self._dataset.title
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        return self._dataset.folders
+
+    def image_file(self, name: str) -> Path | None:
+        return self._dataset.image_file(name)
+
+
+def annotated_splits(options: Options, opener: Callable[[str | None], Dataset]) -> tuple[Options, Splits] | None:
+    """The splits of a study on a person's answers, and the options without settings that need label maps.
+
+    Training images are those that the person has finished. Test images are those of a labelled test split, or, if
+    there is none, those with audit answers. Returns None if the image study is no person's, or the training images
+    have label maps.
+
+    Raises:
+        InputError: no image is finished, or no setting is left.
+    """
+    folder = options.image_study
+    if folder is None or not (folder / "study.toml").exists():
+        return None
+    source = Source(folder)
+    train = opener(options.split)
+    finished = set(source.tables.summary["image"])
+    names = spread([name for name in train.images if name in finished], options.limit)
+    if not source.answered_by_person or all(train.labels(name) is not None for name in names):
+        return None
+    kinds = tuple(kind for kind in options.settings if kind in WITHOUT_MAPS)
+    if not kinds:
+        raise InputError(
+            f"--settings {' '.join(options.settings)}: need label maps, and the images have none: "
+            f"choose from {', '.join(WITHOUT_MAPS)}"
+        )
+    if left_out := [kind for kind in options.kinds() if kind not in kinds]:
+        print(f"{folder}: a person's answers and no label maps, so without {', '.join(left_out)}", flush=True)
+    audits = source.audits()
+    own = Audited(train, audits)
+    audited = tuple(name for name in names if name in audits)
+    test, test_names = _test(options, opener) or (Audited(train, audits), audited)
+    how = "audit answers, in the training images" if isinstance(test, Audited) else f"split {test.split}"
+    print(f"{len(names)} training images; scored on {how}: {len(test_names)} images", flush=True)
+    if not test_names:
+        print("no audit answers, so nothing can be scored: press a on the page of annotate", flush=True)
+    reports: dict[Dataset, Report] = {own: _sizes(own, names)}
+    reports[test] = _sizes(test, test_names) if isinstance(test, Audited) else require_sound(test, test_names)
+    return replace(options, settings=kinds), Splits(own, names, test, test_names, None, reports)
+
+
+def _test(options: Options, opener: Callable[[str | None], Dataset]) -> tuple[Dataset, tuple[str, ...]] | None:
+    """The test split and its images; None if there is none with label maps, and the user has named none."""
+    try:
+        test = opener(options.test_split)
+    except InputError:
+        if options.test_split != TestOptions.test_split:
+            raise
+        return None
+    names = spread(test.images, options.test_limit)
+    labelled = all(test.labels(name) is not None for name in names)
+    return (test, names) if labelled else None
+
+
+def _sizes(dataset: Dataset, names: tuple[str, ...]) -> Report:
+    """The report of images without label maps; all their pixels count as void, so that it knows their size."""
+    report = require_sound(dataset, names, labelled=False)
+    pixels = sum(dataset.image(name).shape[0] * dataset.image(name).shape[1] for name in names)
+    return replace(report, void=pixels)

@@ -1,0 +1,152 @@
+"""What the tests of annotate share: a real server in a process of its own, and a real Chromium."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from data_samples import write
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
+CLASSES = ("sky", "wall", "floor")
+
+
+def truth(size: tuple[int, int] = (60, 80)) -> NDArray[np.uint8]:
+    """Sky above, floor below, and a wall between them."""
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    labels = np.where(rows < size[0] // 2, 0, 2)
+    labels[(abs(rows - size[0] // 2) < size[0] // 5) & (abs(columns - size[1] // 2) < size[1] // 4)] = 1
+    return labels.astype(np.uint8)
+
+
+def photograph(labels: NDArray[np.uint8], seed: int = 0) -> NDArray[np.uint8]:
+    """A colour a class, and noise."""
+    colours = np.array([(120, 160, 220), (170, 90, 60), (90, 90, 95)])
+    noise = np.random.default_rng(seed).normal(0, 12, (*labels.shape, 3))
+    return np.clip(colours[labels] + noise, 0, 255).astype(np.uint8)
+
+
+def photographs(folder: Path, count: int = 3, size: tuple[int, int] = (60, 80)) -> Path:
+    """A plain folder of photographs of the same scene."""
+    for index in range(count):
+        write(folder / f"photo_{index}.png", photograph(truth(size), index))
+    return folder
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@dataclass
+class Running:
+    """A server that runs."""
+
+    process: subprocess.Popen[str]
+    address: str
+    out: Path
+    line: str = ""
+    """What the server printed first."""
+
+    def get(self, path: str) -> Any:
+        with urllib.request.urlopen(self.address + path, timeout=20) as reply:
+            return json.loads(reply.read())
+
+    def post(self, path: str, body: object) -> Any:
+        headers = {"content-type": "application/json"}
+        request = urllib.request.Request(self.address + path, json.dumps(body).encode(), headers)
+        with urllib.request.urlopen(request, timeout=20) as reply:
+            return json.loads(reply.read())
+
+    def view(self, image: int) -> Any:
+        """What the page is told of an image."""
+        with urllib.request.urlopen(f"{self.address}api/live/{image}", timeout=20) as lines:
+            return next(json.loads(line[6:]) for line in lines if line.startswith(b"data: "))
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> str:
+        """Ctrl-C; gives what was printed."""
+        self.process.send_signal(signal.SIGINT)
+        return self.process.communicate(timeout=60)[0]
+
+
+def start(photos: Path, *arguments: str, port: int | None = None) -> Running:
+    """Start a server for photographs, whose answers lie beside their folder, or for a data set."""
+    given = ["--no-browser", "--port", str(port or 0), *arguments]
+    if "--dataset" not in given:
+        given.append(str(photos))
+        if not (photos.with_name(f"{photos.name}_labelled") / "answers.sqlite").exists():
+            given += ["--classes", ",".join(CLASSES)]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "lowpix.annotate", *given],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=photos if "--dataset" in given else photos.parent,
+        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    found = re.match(r"(http://[^\s?]+/)", line)
+    if not found:
+        rest = process.stdout.read()
+        process.wait()
+        raise AssertionError(line + rest)
+    return Running(process, found[1], photos.with_name(f"{photos.name}_labelled"), line)
+
+
+@contextmanager
+def served(photos: Path, *arguments: str) -> Iterator[Running]:
+    """A server for the body of a `with`."""
+    running = start(photos, *arguments)
+    try:
+        yield running
+    finally:
+        if running.process.poll() is None:
+            running.kill()
+
+
+def rows(out: Path, table: str = "answers", what: str = "*") -> list[tuple[Any, ...]]:
+    """What a table of the store holds; the server must have ended."""
+    with sqlite3.connect(out / "answers.sqlite") as store:
+        return store.execute(f"SELECT {what} FROM {table}").fetchall()
+
+
+def wait_for(what: str, holds: Any, seconds: float = 30) -> Any:
+    """Wait until `holds()` gives something true, and return that."""
+    until = time.monotonic() + seconds
+    while not (found := holds()):
+        assert time.monotonic() < until, what
+        time.sleep(0.05)
+    return found
+
+
+def answer_keys(page: Any, count: int, wanted: Sequence[str] = ("1", "2", "3")) -> int:
+    """Answer that many questions of the page rightly, each by one key; gives how many were pressed."""
+    labels = truth()
+    for pressed in range(count):
+        place = page.evaluate("() => window.lowpix.question()")
+        if place is None:
+            return pressed
+        page.keyboard.press(wanted[labels[place[0], place[1]]])
+    return count

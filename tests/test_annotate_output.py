@@ -1,0 +1,345 @@
+"""What comes out of an annotation, from answers to a model: label maps, tables, COCO, data-set study, predict."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from annotate_pages import CLASSES, photograph, photographs, truth, wait_for
+from data_samples import write
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+from numpy.typing import NDArray
+from PIL import Image
+from refusals import refused
+
+from lowpix.annotate import Options, Project
+from lowpix.annotate.audit import estimate
+from lowpix.annotate.coco import compressed, run_lengths
+from lowpix.annotate.engine import Engine
+from lowpix.annotate.frame import Frame
+from lowpix.annotate.requests import do
+from lowpix.annotate.view import Stop
+from lowpix.dataset_study import Options as DatasetOptions
+from lowpix.dataset_study import dataset_study
+from lowpix.predict import Options as PredictOptions
+from lowpix.predict import predict
+from lowpix.reveal.log import VOID
+from lowpix.study.source import Source
+
+ANSWERS = 15
+PLACE = "mlp-margin/0"
+
+
+class Person:
+    """Answers what the engine asks, as the page would, from the true labels."""
+
+    def __init__(self, project: Project, stop: Stop | None = None) -> None:
+        self.store, self.requests = project.store, len(project.store.clicks()) * 1000
+        stop = stop or Stop("person", 1000, 0.9)
+        self.engine = Engine(self.store, project.dataset(), project.out, stop, project.save, lambda image: None)
+        self.engine.start()
+
+    def do(self, **request: Any) -> None:
+        self.requests += 1
+        for result in do(self.store, [{"uid": f"request-{self.requests}", **request}]):
+            self.engine.changed(result["image"])
+
+    def look_at(self, image: int) -> None:
+        self.engine.look_at(image)
+        wait_for("questions", lambda: self.engine.view(image)["questions"])
+
+    def answer(self, image: int, count: int, kind: str | None = None) -> None:
+        labels = truth()
+        for _ in range(count):
+            row, column, asked = wait_for("a question", lambda: self.question(image, kind))
+            label = int(labels[row, column])
+            self.do(type="answer", image=image, row=row, column=column, answer=label, kind=asked, seconds=2.0)
+        wait_for("trained", lambda: self.engine.view(image)["work"] == "ready")
+
+    def question(self, image: int, kind: str | None) -> Any:
+        return next((asked for asked in self.engine.view(image)["questions"] if kind in (None, asked[2])), None)
+
+    def end(self) -> None:
+        self.engine.finish()
+        self.engine.close()
+        self.store.close()
+
+
+def options(photos: Path, **more: Any) -> Options:
+    return Options(photos=photos, classes=",".join(CLASSES), browser=False, **more)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return photographs(tmp_path_factory.mktemp("annotated") / "my photos", 4)
+
+
+@pytest.fixture(scope="module")
+def labelled(photos: Path) -> Path:
+    """Three of four photographs labelled, one of them audited; gives the folder beside the photographs."""
+    project = Project(options(photos, export="coco"))
+    person = Person(project)
+    for image in (1, 2, 3):
+        person.look_at(image)
+        person.answer(image, ANSWERS)
+        if image == 1:
+            row, column, _ = person.question(image, None)
+            person.do(type="answer", image=1, row=row, column=column, answer=VOID, kind="asked", seconds=200)
+            person.do(type="audit", image=image)
+            person.answer(image, 20, "audit")
+        person.do(type="status", image=image, status="done")
+    person.engine.finish()
+    assert "3 of 4 images are labelled" in project.write()
+    person.end()
+    return project.out
+
+
+def label_map(out: Path, image: int) -> NDArray[np.uint8]:
+    with Image.open(out / f"pseudo_labels/{PLACE}/photo_{image}.png") as picture:
+        assert picture.mode == "P"
+        return np.array(picture)
+
+
+def test_label_maps_are_right_and_lie_beside_the_photographs(photos: Path, labelled: Path) -> None:
+    assert labelled == photos.with_name("my photos_labelled")
+    assert sorted(path.name for path in photos.iterdir()) == [f"photo_{index}.png" for index in range(4)]
+    for image in range(3):
+        labels = label_map(labelled, image)
+        assert np.mean(labels == truth()) > 0.7
+    assert (labelled / "contact_sheet.jpg").exists()
+    with Image.open(labelled / "overlays/photo_0.jpg") as overlay:
+        assert overlay.size == (80, 60)
+    shares = pd.read_csv(labelled / "class_shares.csv")
+    assert list(shares.columns) == ["image", *CLASSES]
+    np.testing.assert_allclose(shares.loc[1, list(CLASSES)].astype(float).sum(), 1, atol=1e-5)
+
+
+def test_tables_are_those_of_an_image_study_that_a_person_answered(labelled: Path) -> None:
+    summary = pd.read_csv(labelled / "summary.csv")
+    assert set(summary["oracle"]) == {"person"}
+    assert list(summary["revealed"]) == [ANSWERS] * 3
+    curves = pd.read_parquet(labelled / "curves.parquet")
+    last = curves.groupby("image").last()
+    assert last["asked"].to_dict() == {"photo_0": ANSWERS + 1, "photo_1": ANSWERS, "photo_2": ANSWERS}
+    assert last["seconds"].to_dict() == {
+        "photo_0": 2 * ANSWERS + 60,
+        "photo_1": 30,
+        "photo_2": 30,
+    }  # a pause is cut
+    assert curves["accuracy"].isna().all()
+
+    answers = pd.read_csv(labelled / "answers.csv")
+    assert answers["kind"].value_counts().to_dict() == {"asked": 3 * ANSWERS + 1, "audit": 20}
+    audits = answers[answers["kind"] == "audit"]
+    told = pd.read_parquet(labelled / "revealed.parquet")
+    asked = set(zip(told["image"], told["row"], told["column"], strict=True))
+    assert not asked & set(zip(audits["image"], audits["row"], audits["column"], strict=True))
+    assert (truth()[told["row"], told["column"]] == told["label"]).all()
+    log = Source(labelled).logs("mlp-margin")["photo_1", 0]
+    assert log.asked == ANSWERS
+
+
+def test_the_coco_file_holds_the_same_masks(labelled: Path) -> None:
+    """As pycocotools reads them."""
+    tools = pytest.importorskip("pycocotools.coco")
+    read = tools.COCO(str(labelled / "annotations.json"))
+    assert {category["name"] for category in read.loadCats(read.getCatIds())} == set(CLASSES)
+    for number in read.getImgIds():
+        about = read.loadImgs(number)[0]
+        labels = label_map(labelled, int(about["file_name"][6]))
+        found = np.full(labels.shape, VOID, np.uint8)
+        for annotation in read.loadAnns(read.getAnnIds(imgIds=number)):
+            mask = read.annToMask(annotation).astype(bool)
+            assert (annotation["area"], annotation["bbox"]) == (mask.sum(), _box(mask))
+            found[mask] = annotation["category_id"] - 1
+        np.testing.assert_array_equal(found, labels)
+
+
+def _box(mask: NDArray[np.bool_]) -> list[int]:
+    rows, columns = np.nonzero(mask)
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    return [int(columns.min()), int(rows.min()), int(width), int(height)]
+
+
+@given(npst.arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 300))))
+def test_run_lengths_are_cocos_own(mask: NDArray[np.bool_]) -> None:
+    tools = pytest.importorskip("pycocotools.mask")
+    theirs = tools.encode(np.asfortranarray(mask.astype(np.uint8)))["counts"].decode()
+    assert compressed(run_lengths(mask)) == theirs
+
+
+def test_from_photographs_to_a_model_without_any_label_map(photos: Path, labelled: Path, tmp_path: Path) -> None:
+    given = DatasetOptions(
+        dataset="folder",
+        data_root=photos,
+        classes=",".join(CLASSES),
+        image_study=labelled,
+        out=tmp_path / "model",
+        epochs=2,
+        batch=2,
+        width=4,
+    )
+    tables = dataset_study(given).tables()
+    assert list(tables.summary["setting"]) == ["pseudo-1000", "sparse-1000"]
+    pseudo = tables.summary.iloc[0]
+    assert (pseudo["images"], pseudo["clicks"]) == (3, 3 * ANSWERS + 1)
+    assert len(tables.ratios) == 0
+    # scored on the audit answers alone
+    assert tables.confusion.groupby("setting")["pixels"].sum().to_dict() == {"pseudo-1000": 20, "sparse-1000": 20}
+    audits = Source(labelled).audits()["photo_0"]
+    right = label_map(labelled, 0)[audits["row"], audits["column"]] == audits["answer"]
+    assert pseudo["label_accuracy"] == pytest.approx(right.mean())
+    assert (tmp_path / "model/overview.png").exists()
+
+    model = tmp_path / "model/models/pseudo-1000/0.safetensors"
+    assert predict(PredictOptions(photos, model, tmp_path / "labels")) == 4
+    with Image.open(tmp_path / "labels/photo_3.png") as picture:
+        assert picture.size == (80, 60)
+    with refused("--settings full", "pseudo"):
+        dataset_study(replace(given, settings=("full",), out=tmp_path / "other"))
+
+
+def test_a_restart_asks_the_same(photos: Path, tmp_path: Path) -> None:
+    """With the networks' file, and without it by the fits that are recorded."""
+    asked = []
+    for networks in (None, True, False):
+        project = Project(options(photos, out=tmp_path / "out"))
+        if networks is False:
+            (tmp_path / "out/networks/photo_0.safetensors").unlink()
+        person = Person(project)
+        person.look_at(1)
+        if networks is None:
+            person.answer(1, 9)
+        wait_for("trained", lambda: person.engine.view(1)["work"] == "ready")  # noqa: B023
+        asked.append((person.engine.view(1)["questions"], person.engine.labels(1)[1].tolist()))  # type: ignore[index]
+        person.end()
+    assert asked[0] == asked[1] == asked[2]
+
+
+def test_a_class_that_comes_in_and_answers_that_are_taken_back(photos: Path, tmp_path: Path) -> None:
+    project = Project(options(photos, out=tmp_path / "out"))
+    person = Person(project)
+    person.look_at(1)
+    person.answer(1, 8)
+    project.store.add_class("door", "d")
+    person.engine.classes_changed()
+    person.do(type="answer", image=1, row=30, column=40, answer=3, kind="shown", seconds=2)
+    wait_for("trained", lambda: person.engine.view(1)["work"] == "ready")
+    assert person.engine.labels(1)[1][30, 40] == 3  # type: ignore[index]
+    for _ in range(9):
+        person.do(type="undo")
+    wait_for("untrained", lambda: person.engine.labels(1) is None)
+    assert person.engine.view(1)["version"] == 0
+    person.answer(1, 6)
+    assert set(np.unique(person.engine.labels(1)[1])) <= {0, 1, 2, 3}  # type: ignore[index]
+    person.end()
+    with refused("--classes sky,wall,floor", "sky,wall,floor,door"):
+        Project(options(photos, out=tmp_path / "out"))
+    again = Project(replace(options(photos, out=tmp_path / "out"), classes=None))
+    assert again.dataset().classes == (*CLASSES, "door")
+    again.store.close()
+
+
+def test_an_image_is_over_by_budget_and_by_audit(photos: Path, tmp_path: Path) -> None:
+    for stop, part in (Stop("budget", 7, 0.9), "7 answers"), (Stop("audit", 1000, 0.2, 10), "audit bounds"):
+        project = Project(options(photos, out=tmp_path / stop.how))
+        person = Person(project, stop)
+        person.look_at(1)
+        person.answer(1, 7)
+        if stop.how == "audit":
+            person.answer(1, 3)
+            person.answer(1, 20, "audit")
+            wait_for("a look", lambda: person.engine.view(1)["audit"]["looks"])  # noqa: B023
+        assert part in wait_for("over", lambda: person.engine.view(1)["over"])  # noqa: B023
+        person.end()
+
+
+def test_estimates_hold_as_often_as_they_say() -> None:
+    assert estimate(149, 149).low == pytest.approx(0.0125 ** (1 / 149))  # by hand: all right, at 97.5 %
+    draw = np.random.default_rng(0)
+    for share in (0.6, 0.95):
+        held = []
+        for _ in range(400):  # somebody who looks after every 20 pixels, up to ten times
+            right = np.cumsum(draw.random(200) < share)[19::20]
+            looks = [estimate(20 * look, int(count), look) for look, count in enumerate(right, 1)]
+            held.append(all(look.low <= share <= look.high for look in looks))
+        assert np.mean(held) >= 0.95
+
+
+def test_enlarged_labels_follow_the_photographs_edges() -> None:
+    """A disc, worked on at a smaller size: better than the nearest label, and the same where nothing is lost."""
+    rows, columns = np.mgrid[:900, :1200]
+    labels = (np.hypot(rows - 440, columns - 500) < 300).astype(np.uint8)
+    photo = photograph(labels)
+    frame = Frame(*labels.shape)
+    small = frame.shrink(labels[..., None].repeat(3, 2) * 255)[..., 0] / 255
+    blurred = np.stack([1 - small, small]).astype(np.float32) * 0.8 + 0.1
+    found, confidence = frame.enlarge(blurred, photo)
+    across, down = (np.arange(size) * part // size for size, part in zip(labels.shape, frame.shape, strict=True))
+    nearest = blurred.argmax(0)[np.ix_(across, down)]
+    assert np.mean(found != labels) < 0.7 * np.mean(nearest != labels)
+    assert confidence.min() >= 0
+    assert confidence.max() <= 1
+    whole = Frame(40, 50)
+    chances = np.random.default_rng(0).dirichlet([1, 1, 1], (40, 50)).transpose(2, 0, 1).astype(np.float32)
+    np.testing.assert_array_equal(whole.enlarge(chances, photo[:40, :50])[0], chances.argmax(0))
+
+
+def test_photographs_of_many_kinds_and_broken_ones(tmp_path: Path) -> None:
+    """CMYK, 16 bits and turned ones are shown upright in RGB; a broken one has one line, and the others go on."""
+    photos = photographs(tmp_path / "photos", 1)
+    image = Image.fromarray(photograph(truth()))
+    image.convert("CMYK").save(photos / "print.jpg")
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image.save(photos / "turned.jpg", exif=exif)
+    Image.fromarray(np.arange(4800, dtype=np.uint16).reshape(60, 80) * 13).save(photos / "deep.png")
+    (photos / "broken.png").write_bytes((photos / "photo_0.png").read_bytes()[:900])
+    project = Project(options(photos))
+    person = Person(project)
+    names = {image.name: image.id for image in project.store.images()}
+    for name, size in {"print": (60, 80), "turned": (80, 60), "deep": (60, 80), "photo_0": (60, 80)}.items():
+        person.look_at(names[name])
+        assert person.engine.view(names[name])["size"] == size
+    person.engine.look_at(names["broken"])
+    fault = wait_for("a fault", lambda: person.engine.view(names["broken"])["fault"])
+    assert "broken.png" in fault
+    assert "\n" not in fault
+    person.end()
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    return photographs(tmp_path / "other", 1)
+
+
+def test_what_does_not_fit_is_refused_in_one_line(other: Path, tmp_path: Path) -> None:
+    with refused("--classes", "such as"):
+        Project(Options(photos=other))
+    assert not (tmp_path / "other_labelled").exists()
+    with refused("at least 2"):
+        Project(replace(options(other), classes="sky"))
+    with refused("--out", "input"):
+        Project(options(other, out=other / "labels"))
+    with refused("--photos", "--dataset"):
+        Project(options(other, dataset="camvid"))
+    first = Project(options(other))
+    with refused("another annotate"):
+        Project(options(other))
+    first.store.close()
+    (other / "photo_0.png").rename(other / "renamed.png")
+    with refused("photo_0", "no longer"):
+        Project(options(other))
+    write(other / "photo_0.png", photograph(truth()))
+    with refused("--seed 3"):
+        Project(options(other, seed=3))
+
+
+def test_the_store_of_a_folder_tells_what_it_is(labelled: Path) -> None:
+    about = json.loads((labelled / "annotations.json").read_text())
+    assert [image["file_name"] for image in about["images"]] == [f"photo_{index}.png" for index in range(3)]

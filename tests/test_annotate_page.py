@@ -1,0 +1,362 @@
+"""The page in a real Chromium, on a real server: keys, clicks, undo, reload, a second tab, kills in mid-answer."""
+
+import random
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from annotate_pages import (
+    CHROMIUM,
+    Running,
+    answer_keys,
+    free_port,
+    needs_chromium,
+    photographs,
+    rows,
+    served,
+    start,
+    truth,
+    wait_for,
+)
+
+from lowpix.data import open_dataset
+from lowpix.reveal.log import UNSURE, VOID
+
+pytestmark = needs_chromium
+STANDING = "answers WHERE NOT gone ORDER BY number"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def faults() -> list[str]:
+    return []
+
+
+def visit(browser: Any, running: Running, faults: list[str], path: str = "") -> Any:
+    """A new tab with the page, once its first question is there."""
+    context = browser.contexts[0] if browser.contexts else browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    page.on("pageerror", lambda fault: faults.append(str(fault)))
+    page.goto(running.address + path)
+    asked(page)
+    return page
+
+
+def asked(page: Any) -> list[Any]:
+    """The question on the page."""
+    page.wait_for_function("() => window.lowpix && window.lowpix.question()")
+    question: list[Any] = page.evaluate("() => window.lowpix.question()")
+    return question
+
+
+def saved(page: Any) -> None:
+    page.wait_for_function("() => document.getElementById('unsaved').textContent === ''")
+
+
+def says(page: Any, text: str) -> None:
+    page.wait_for_function("text => document.body.innerText.includes(text)", arg=text)
+
+
+def click(page: Any, row: int, column: int) -> None:
+    """Click the middle of a pixel of a photograph of 60 × 80."""
+    box = page.locator("#photo").bounding_box()
+    scale = min(box["width"] / 80, box["height"] / 60)
+    x = box["x"] + (box["width"] - 80 * scale) / 2 + (column + 0.5) * scale
+    y = box["y"] + (box["height"] - 60 * scale) / 2 + (row + 0.5) * scale
+    page.mouse.click(x, y)
+
+
+def standing(running: Running, image: int = 1) -> list[list[Any]]:
+    answers: list[list[Any]] = running.view(image)["answers"]
+    return answers
+
+
+def test_keys_clicks_undo_and_all_the_rest(tmp_path: Path, browser: Any, faults: list[str]) -> None:
+    """In one visit, as a person would: each paragraph is one thing that the page can do."""
+    with served(photographs(tmp_path / "photos", 2)) as running:
+        page = visit(browser, running, faults)
+        answer_keys(page, 6)
+        says(page, "up to date")
+        assert page.evaluate("() => document.activeElement.id") == "photo"
+
+        # the questions were answered in order, each once, by the machine's choice
+        saved(page)
+        answers = standing(running)
+        assert [kind for *_, kind in answers] == ["asked"] * 6
+        assert [label for _, _, label, _ in answers] == [truth()[row, column] for row, column, *_ in answers]
+
+        # unsure and void are answers that nothing is learnt from
+        page.keyboard.press("u")
+        page.keyboard.press("v")
+        saved(page)
+        assert [label for _, _, label, _ in standing(running)[-2:]] == [UNSURE, VOID]
+
+        # a key that is neither a class nor a command says so, and answers nothing
+        page.keyboard.press("7")
+        says(page, "7 is no class and no command")
+        assert len(standing(running)) == 8
+
+        # a held key answers once
+        page.keyboard.down("1")
+        page.keyboard.down("1")
+        page.keyboard.down("1")
+        page.keyboard.up("1")
+        saved(page)
+        assert len(standing(running)) == 9
+
+        # undo asks the same pixel again
+        last = standing(running)[-1]
+        page.keyboard.press("Backspace")
+        says(page, "was taken back")
+        assert asked(page)[:2] == last[:2]
+        assert len(standing(running)) == 8
+        page.keyboard.press("3")
+        page.keyboard.press("Control+z")
+        says(page, "floor was taken back")
+        assert len(standing(running)) == 8
+
+        # a click chooses a pixel; clicking it again changes its answer; arrows move the cross, Escape leaves it
+        click(page, 50, 70)
+        says(page, "Your own pixel")
+        page.keyboard.press("2")
+        click(page, 50, 70)
+        page.keyboard.press("3")
+        saved(page)
+        assert standing(running)[-1] == [50, 70, 2, "shown"]
+        assert len(standing(running)) == 9
+        before = asked(page)
+        page.keyboard.press("Shift+ArrowUp" if before[0] > 30 else "Shift+ArrowDown")
+        moved = asked(page)
+        assert abs(moved[0] - before[0]) == 10
+        page.keyboard.press("Escape")
+        assert asked(page) == before
+
+        # a class that was never seen is pointed out, until somebody says that there is none
+        page.evaluate("() => document.activeElement.blur()")
+        page.keyboard.press("1")  # does not act: the photograph has no focus
+        assert len(standing(running)) == 9
+        page.locator("#photo").focus()
+        page.keyboard.press("c")
+        page.fill("#new-name", "door")
+        page.fill("#new-key", "d")
+        page.click("#new-add")
+        says(page, "door")
+        page.locator("#photo").focus()
+        answer_keys(page, 3)
+        says(page, "yet in this image")
+        for _ in range(2):  # the wall may not have been asked either
+            hint = page.inner_text("#message")
+            page.keyboard.press("x")
+            page.wait_for_function("hint => document.getElementById('message').textContent !== hint", arg=hint)
+            if "door" in hint:
+                break
+        assert "door" in hint
+
+        # a class gets another name
+        page.keyboard.press("c")
+        page.locator("#edit-classes input").first.fill("heaven")
+        page.keyboard.press("Tab")
+        says(page, "heaven")
+        assert running.get("api/start")["classes"][0]["name"] == "heaven"
+
+        # the overlay changes, and the sheet of keys opens by its key
+        page.locator("#photo").focus()
+        page.keyboard.press("o")
+        says(page, "Overlay: filled")
+        page.keyboard.press("?")
+        assert page.locator("#help").is_visible()
+        page.keyboard.press("Escape")
+        assert not page.locator("#help").is_visible()
+
+        # after a reload everything is there, and the second tab asks for what is not answered
+        before_reload = standing(running)
+        page.reload()
+        asked(page)
+        assert standing(running) == before_reload
+        second = visit(browser, running, faults)
+        pixel = asked(second)
+        answer_keys(second, 2)
+        saved(second)
+        count = len(standing(running))
+        wait_for("the first tab moves on", lambda: asked(page) != pixel or len(standing(running)) == count)
+        answer_keys(page, 2)
+        saved(page)
+        assert len({(row, column) for row, column, *_ in standing(running)}) == len(standing(running))
+
+        # Enter goes on to the next image; undo comes back from it, and says so
+        second.close()
+        page.locator("#photo").focus()
+        page.keyboard.press("Enter")
+        says(page, "photo_1")
+        asked(page)
+        page.keyboard.press("Backspace")
+        says(page, "in image photo_0")
+        assert running.view(1)["status"] == "open"
+        page.close()
+    assert faults == []
+
+
+def test_an_audit_is_asked_and_never_learnt_from(tmp_path: Path, browser: Any, faults: list[str]) -> None:
+    with served(photographs(tmp_path / "photos", 1)) as running:
+        page = visit(browser, running, faults)
+        answer_keys(page, 12)
+        page.keyboard.press("a")
+        says(page, "Audit: 0 of 20")
+        while True:
+            page.wait_for_function("() => (window.lowpix.question() ?? [])[2] === 'audit' || "
+                                   "document.getElementById('audit').textContent.includes('right')")  # fmt: skip
+            if asked(page)[2] != "audit":
+                break
+            answer_keys(page, 1)
+        says(page, "95 % interval")
+        view = running.view(1)
+        assert sum(kind == "audit" for *_, kind in view["answers"]) == 20
+        assert view["audit"]["looks"] == 1
+        assert 0 <= view["audit"]["low"] <= view["audit"]["right"] / 20 <= view["audit"]["high"] <= 1
+        page.close()
+    assert faults == []
+    ((fits,),) = rows(running.out, "images", "fits")
+    assert max(map(int, fits.strip("[]").split(","))) <= 13
+
+
+def answer_until_killed(running: Running, page: Any, moment: float) -> None:
+    """Answer as fast as the page asks, and kill the server at some moment of it."""
+    page.evaluate("() => { window.stopped = false; }")
+    answer_keys(page, 4)
+    page.wait_for_timeout(1000 * moment)
+    answer_keys(page, 3)
+    running.kill()
+    answer_keys(page, 2)  # into the void: kept by the page
+
+
+def trained(running: Running) -> bool:
+    return bool(running.view(1)["work"] == "ready")
+
+
+def survive(tmp_path: Path, browser: Any, faults: list[str], kills: int) -> None:
+    photos, port, draw = photographs(tmp_path / "photos", 1), free_port(), random.Random(0)
+    running = start(photos, port=port)
+    page = visit(browser, running, faults)
+    expected = 0
+    for _ in range(kills):
+        before = page.evaluate("() => window.lowpix.answered")
+        answer_until_killed(running, page, draw.uniform(0, 0.5))
+        expected += page.evaluate("() => window.lowpix.answered") - before
+        running = start(photos, port=port)
+        page.wait_for_function("() => document.getElementById('unsaved').textContent === ''", timeout=30_000)
+        answers = standing(running)
+        assert len(answers) == expected  # nothing lost, nothing twice
+        assert len({(row, column) for row, column, *_ in answers}) == len(answers)
+        wait_for("trained again", partial(trained, running))
+    asked(page)
+    page.close()
+    running.kill()
+    assert faults == []
+
+
+def test_a_server_that_is_killed_in_mid_answer_loses_nothing(
+    tmp_path: Path, browser: Any, faults: list[str]
+) -> None:
+    survive(tmp_path, browser, faults, 2)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_twenty_times_loses_nothing(
+    tmp_path: Path, browser: Any, faults: list[str]
+) -> None:
+    survive(tmp_path, browser, faults, 20)
+
+
+def test_a_tab_that_is_closed_before_its_answer_arrived(tmp_path: Path, browser: Any, faults: list[str]) -> None:
+    """The next tab sends it."""
+    photos, port = photographs(tmp_path / "photos", 1), free_port()
+    running = start(photos, port=port)
+    page = visit(browser, running, faults)
+    running.kill()
+    answer_keys(page, 2)
+    says(page, "no connection to the server: 2 not saved yet")
+    page.close()
+    running = start(photos, port=port)
+    try:
+        page = visit(browser, running, faults)
+        saved(page)
+        assert len(standing(running)) == 2
+        page.close()
+    finally:
+        running.kill()
+
+
+def test_true_labels_answer_by_themselves(tmp_path: Path, browser: Any, faults: list[str]) -> None:
+    """`--simulate`, on the same server and page."""
+    scenes = [
+        "--dataset",
+        "scenes",
+        "--scene-size",
+        "48",
+        "64",
+        "--scene-count",
+        "1",
+        "--out",
+        "out",
+        "--simulate",
+    ]
+    with served(tmp_path, *scenes) as running:
+        page = visit(browser, running, faults, "?pace=50")
+        page.wait_for_function("() => window.lowpix.answered >= 12")
+        page.close()
+        labels = open_dataset("scenes", scene_size=(48, 64), scene_count=1).labels("scene_000")
+        assert labels is not None
+        answers = standing(running)
+        assert len(answers) >= 10
+        assert [label for _, _, label, _ in answers] == [labels[row, column] for row, column, *_ in answers]
+    assert faults == []
+
+
+@pytest.mark.parametrize(("scheme", "width", "height", "zoom"), [("light", 1280, 720, 1), ("dark", 640, 360, 2)])
+def test_what_matters_is_on_the_page(
+    tmp_path: Path, browser: Any, scheme: str, width: int, height: int, zoom: int, faults: list[str]
+) -> None:
+    """In light and dark, and at 200 %: photograph, mark, classes and status, and enough contrast of the text."""
+    with served(photographs(tmp_path / "photos", 1)) as running:
+        context = browser.new_context(
+            viewport={"width": width, "height": height}, device_scale_factor=zoom, color_scheme=scheme
+        )
+        page = context.new_page()
+        page.goto(running.address)
+        asked(page)
+        for part in ("#photo", "#classes", "#work", "#counts", "#lens"):
+            box = page.locator(part).bounding_box()
+            assert 0 <= box["x"] <= width - 50, part
+            assert 0 <= box["y"] <= height - 10, part
+        photo = page.locator("#photo").bounding_box()
+        assert photo["width"] * photo["height"] > 0.5 * width * height
+        colours = page.evaluate(
+            "() => ['#work', '#classes .what', '#commands button'].map(one => getComputedStyle("
+            "document.querySelector(one)).color).concat(getComputedStyle(document.querySelector('aside')).backgroundColor)"
+        )
+        *inks, ground = [np.array([int(part) for part in colour[4:-1].split(",")[:3]]) for colour in colours]
+        assert all(contrast(ink, ground) >= 4.5 for ink in inks)
+        context.close()
+
+
+def contrast(one: Any, other: Any) -> float:
+    """As WCAG 2.1 defines it."""
+
+    def light(colour: Any) -> float:
+        linear = np.where(colour / 255 <= 0.03928, colour / 255 / 12.92, ((colour / 255 + 0.055) / 1.055) ** 2.4)
+        return float(linear @ [0.2126, 0.7152, 0.0722])
+
+    low, high = sorted([light(one), light(other)])
+    return (high + 0.05) / (low + 0.05)
