@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import batch_norm, interpolate, pad
 
 from lowpix.errors import InputError
 
@@ -17,6 +17,10 @@ DEFAULT_NORM = (127.5, 127.5)
 """Mean and std, in units of 0 to 255, for models without `preprocessor_config.json`: inputs become -1 to 1."""
 LEAST_SIDE = 64  # pixels; smaller images are padded, because many models cannot take them
 COARSEST_STRIDE = 16  # if the model's stride can be set; 32 loses thin things
+MOMENTUM = 0.1
+"""Largest weight of the newest minibatch in the running statistics of a batch norm; torch's default."""
+MOST_DROPPED = 0.2
+"""Largest dropout probability before a model's classifier."""
 
 
 class Pretrained(nn.Module):
@@ -30,7 +34,7 @@ class Pretrained(nn.Module):
         self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool = False
     ) -> None:
         super().__init__()
-        self.model = model
+        self.model = trainable(model)
         self.mean, self.std, self.bgr = mean, std, bgr
         config: Any = model.config
         self.description = {
@@ -53,6 +57,31 @@ class Pretrained(nn.Module):
         return logits
 
 
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm that takes a single value per channel, which torch refuses, by its running statistics.
+
+    A branch that pools an image to one value per channel meets this in a minibatch of one image.
+    """
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if self.training and inputs.numel() == inputs.shape[1]:
+            return batch_norm(inputs, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(inputs)
+
+
+def trainable(model: nn.Module) -> nn.Module:
+    """Make the batch norms of a model of transformers fit for training, in place; returns the model.
+
+    transformers builds MobileNetV2 with momentum 0.997, TensorFlow's notation. In torch this keeps the statistics
+    of hardly more than the last minibatch, so the trained network depends on which images came last.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.__class__ = BatchNorm
+            module.momentum = min(module.momentum or MOMENTUM, MOMENTUM)
+    return model
+
+
 def open_pretrained(name: str, classes: int, from_scratch: bool, seed: int) -> Pretrained:
     """The model in folder `name`, or with this id in the local cache, for `classes` classes.
 
@@ -71,6 +100,9 @@ def open_pretrained(name: str, classes: int, from_scratch: bool, seed: int) -> P
         config = transformers.AutoConfig.from_pretrained(name, num_labels=classes, **where)
         if hasattr(config, "output_stride"):
             config.output_stride = min(config.output_stride, COARSEST_STRIDE)
+        if hasattr(config, "classifier_dropout_prob"):
+            # MobileNetV2 declares 0.8: in TensorFlow, where it comes from, that is the share of channels to keep
+            config.classifier_dropout_prob = min(config.classifier_dropout_prob, MOST_DROPPED)
         auto = transformers.AutoModelForSemanticSegmentation
         with drawing_from(seed):
             if from_scratch:
