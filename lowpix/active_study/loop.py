@@ -172,7 +172,10 @@ class Rounds:
             replace(record, setting=record.setting if last else FIRST), network, logs, last, self._epochs(last)
         )
         while len(record.rounds) < self.plan.rounds:
-            network = self._round(record, logs, network, acquisition)
+            next_network = self._round(record, logs, network, acquisition)
+            if next_network is None:
+                break
+            network = next_network
             record.save(saved)
             self._state(record, len(record.rounds) - 2).unlink(missing_ok=True)
         if self.plan.retrain:
@@ -184,8 +187,8 @@ class Rounds:
 
     def _round(
         self, record: Record, logs: dict[str, Log], network: Segmenter | None, acquisition: str
-    ) -> Segmenter:
-        """Do the next round, append it to the record, and return its network."""
+    ) -> Segmenter | None:
+        """Do the next round, append it to the record, and return its network; None if no pixel is left to ask."""
         start, number, plan = perf_counter(), len(record.rounds), self.plan
         before = {name: log.asked for name, log in logs.items()}
         plan.asking.ask(
@@ -197,6 +200,8 @@ class Rounds:
             self._seed(record.seed, "round", number),
             self.device,
         )
+        if all(log.asked == before[name] for name, log in logs.items()):
+            return None
         for name, log in logs.items():
             record.tell(name, number, log, before[name])
         asking = perf_counter() - start

@@ -9,6 +9,8 @@ from lowpix.options import NOT_EMPTY, Rule, above, at_least, between, check_opti
 from lowpix.segmenter.options import SegmenterOptions
 from lowpix.study.options import RepeatOptions, RunOptions, TestOptions
 
+MOST_ROUNDS = 1000
+
 
 @dataclass(frozen=True)
 class AskingOptions:
@@ -17,8 +19,8 @@ class AskingOptions:
     acquisition: Annotated[tuple[str, ...], NOT_EMPTY] = ("margin", "random")
     """How pixels are chosen; each is a setting:
     random, stratified, spaced, entropy, least_confidence, margin,
-    or, from Monte-Carlo dropout, bald, mean_std, variation_ratio, power_bald, balent,
-    consensus_entropy, vote_entropy (query by committee with soft and hard votes),
+    from Monte-Carlo dropout bald, mean_std, variation_ratio, power_bald, balent,
+    vote_entropy and consensus_entropy (query by committee with hard and soft votes),
     or your own function as module:function."""
     first_pixels: int = 10
     """Pixels of an image in the first round. They are drawn uniformly, and are the same for all settings."""
@@ -64,7 +66,7 @@ class TrainingOptions:
     learning_rate: Annotated[float | None, above(0, 100)] = None
     """Learning rate; if not given, 0.001, or 0.0005 for pretrained weights. Without --milestones it warms up over
     the first 5 % of a round's steps and falls to 0 as a polynomial of power 0.9."""
-    backbone_rate: Annotated[float, above(0, 100)] = 0.1
+    backbone_rate: Annotated[float, between(1e-6, 100)] = 0.1
     """Factor of the learning rate of pretrained parameters."""
     optimiser: Literal["adamw", "adam"] = "adamw"
     """adamw shrinks weights by the weight decay; adam adds it to the gradient (L2)."""
@@ -112,7 +114,12 @@ class Options(
             require("dropout", self.dropout, not found.members or self.dropout > 0, f"above 0 with {name}")
         rule = "given as a number or a share, such as 10 or 50%"
         require("pixels_per_round", self.pixels_per_round, self.pixels_per_round != "default", rule)
-        Schedule(self.first_pixels, self.pixels_per_round, self.max_pixels)
+        schedule = Schedule(self.first_pixels, self.pixels_per_round, self.max_pixels)
+        asked, rounds = self.first_pixels, 1
+        while rounds <= MOST_ROUNDS and (more := schedule.next(asked)):
+            asked, rounds = asked + more, rounds + 1
+        within = f"reached within {MOST_ROUNDS} rounds: raise --pixels-per-round"
+        require("max_pixels", self.max_pixels, rounds <= MOST_ROUNDS, within)
         require("retrain", self.retrain, not self.retrain or self.start == "warm", "used with --start warm")
         ends = (0, *self.milestones)
         rising = all(one < other for one, other in pairwise(ends))
@@ -122,7 +129,3 @@ class Options(
     def resolved_learning_rate(self) -> float:
         """The learning rate."""
         return self.learning_rate or (0.001 if self.network == "unet" or self.from_scratch else 0.0005)
-
-    def epochs_of(self, number: int) -> int:
-        """Passes over the training images in a round, counted from 0."""
-        return self.first_epochs or self.epochs if number == 0 else self.epochs
