@@ -209,14 +209,15 @@ def test_pretrained_weights_of_imagenet_are_read() -> None:
     pytest.importorskip("transformers")
     if not WEIGHTS.is_dir():
         pytest.skip(f"{WEIGHTS} is not there")
-    network = build(f"hf:{WEIGHTS}", 11, 0, False, 0).eval()
+    network = build(f"hf:{WEIGHTS}", 11, 8, False, 0).eval()
     body: Any = network.body
-    assert body.model.config.output_stride == 16
+    assert body.description["network"] == "deeplab"
+    assert body.description["config"]["output_stride"] == 16
     images = torch.rand(1, 3, 360, 480) * 255
     with torch.no_grad():
-        assert body((images - 127.5) / 127.5).shape == (1, 11, 23, 30)
+        assert body((images - 127.5) / 127.5).shape == (1, 11, 90, 120)
         assert network(images).shape == (1, 11, 360, 480)
     np.testing.assert_allclose(network.mean.flatten(), 127.5)
-    scratch = build(f"hf:{WEIGHTS}", 11, 0, True, 0).state_dict()
+    scratch = build(f"hf:{WEIGHTS}", 11, 8, True, 0).state_dict()
     stem = next(name for name in scratch if "conv_stem" in name and name.endswith("weight"))
     assert not torch.equal(scratch[stem], network.state_dict()[stem])

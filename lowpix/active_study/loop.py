@@ -168,16 +168,15 @@ class Rounds:
         logs = self._logs(record)
         # the state of the last finished round holds its network: training, which has ended there, loads it
         network, last = self._fresh(arm.seed), len(record.rounds) - 1
-        self._train(
-            replace(record, setting=record.setting if last else FIRST), network, logs, last, self._epochs(last)
-        )
+        self._train(record, network, logs, last, self._epochs(last))
         while len(record.rounds) < self.plan.rounds:
             next_network = self._round(record, logs, network, acquisition)
             if next_network is None:
                 break
             network = next_network
             record.save(saved)
-            self._state(record, len(record.rounds) - 2).unlink(missing_ok=True)
+            if (before := len(record.rounds) - 2) > 0:  # the first round's state stays
+                self._state(record, before).unlink(missing_ok=True)
         if self.plan.retrain:
             again = self._fresh(arm.seed)
             self._train(record, again, logs, len(record.rounds), self.plan.total_epochs)
@@ -324,7 +323,8 @@ class Rounds:
 
     def _state(self, record: Record, number: int) -> Path:
         """The file of the state of a round's training."""
-        return self.folder / state_name(record.setting, record.seed, number)
+        shared = number == 0 and record.setting != FULL
+        return self.folder / state_name(FIRST if shared else record.setting, record.seed, number)
 
     def _seed(self, seed: int, *purpose: object) -> int:
         return seed_for(seed, self.plan.splits.train.name, "active", *purpose)

@@ -59,7 +59,7 @@ class TrainingOptions:
     """pretrained: each round starts again from the first weights; warm: from the last round's network."""
     retrain: bool = False
     """With --start warm, also train on the last pixels from the first weights, with all rounds' steps."""
-    epochs: Annotated[int, between(1, 1_000_000)] = 50
+    epochs: Annotated[int, between(1, 1_000_000)] = 30
     """Passes over the training images in each round."""
     first_epochs: Annotated[int | None, between(1, 1_000_000)] = None
     """Passes in the first round; if not given, as in the others."""
@@ -98,7 +98,7 @@ class Options(
 
     scene_size: Annotated[tuple[int, int], between(16, 16384)] = (96, 128)
     """Height and width of generated scenes, pixels."""
-    scene_count: Annotated[int, between(1, 1_000_000)] = 16
+    scene_count: Annotated[int, between(1, 1_000_000)] = 12
     """Number of scenes in each generated split."""
 
     def check(self) -> None:

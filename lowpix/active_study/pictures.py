@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import PercentFormatter
+from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from lowpix.active_study.record import Record
 from lowpix.active_study.tables import FULL, ActiveTables, prediction_name
@@ -157,5 +157,6 @@ def _draw_rounds(axes: Axes, rounds: pd.DataFrame, column: str) -> None:
             markersize=4,
             label=plain(setting),
         )
+    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     axes.set_xlabel("pixels asked of a training image")
     plain_axes(axes)

@@ -117,7 +117,16 @@ class ActiveStudies(Kind[Record, ActiveTables]):
         "summary.csv": Table(SUMMARY, KEY, others="float64"),
     }
     derived = ("pairs.csv",)
-    outputs = ("state", "models", "predictions", "curves.png", "overview.png", "asked.png")
+    outputs = (
+        "state",
+        "models",
+        "predictions",
+        "curves.png",
+        "overview.png",
+        "asked.png",
+        "comparison.csv",
+        "comparison.png",
+    )
     seals = ("comparison.sha256",)
     extendable = frozenset({"acquisition", "repeats", "full"})
 

@@ -160,7 +160,7 @@ def _require_sound(metadata: Mapping[str, Any], weights: Mapping[str, torch.Tens
         "scale": type(scale) in (int, float) and 1 / MOST_SCALE <= scale <= MOST_SCALE,
         "size": all(type(side) is int and 1 <= side < 2**31 for side in size) and len(size) == 2,
     }
-    if description["network"] == "unet":
+    if description["network"] in ("unet", "deeplab"):
         shape = (count, description["width"])
         rules["description"] = description["classes"] == count and weights["body.head.weight"].shape == shape
     for name, kept in rules.items():
