@@ -70,7 +70,7 @@ class TrainingOptions:
     """Factor of the learning rate of pretrained parameters."""
     optimiser: Literal["adamw", "adam"] = "adamw"
     """adamw shrinks weights by the weight decay; adam adds it to the gradient (L2)."""
-    milestones: tuple[int, ...] = ()
+    milestones: Annotated[tuple[int, ...], between(1, 1_000_000)] = ()
     """Epochs of a round after which the learning rate falls to a tenth, instead of the polynomial."""
     grey: Annotated[float, between(0, 1)] = 0.0
     """Share of the training samples that lose their colours."""
@@ -123,7 +123,7 @@ class Options(
         require("retrain", self.retrain, not self.retrain or self.start == "warm", "used with --start warm")
         ends = (0, *self.milestones)
         rising = all(one < other for one, other in pairwise(ends))
-        require("milestones", self.milestones, rising, "numbers of epochs from 1, the smallest first")
+        require("milestones", self.milestones, rising, "numbers of epochs, the smallest first")
         self.check_zoom()
 
     def resolved_learning_rate(self) -> float:
