@@ -19,7 +19,7 @@ from sklearn.metrics import accuracy_score, jaccard_score
 from torch.nn import functional
 
 from lowpix.active_study import loop
-from lowpix.active_study.asking import near_border
+from lowpix.active_study.measure import near_border
 from lowpix.active_study.tables import ActiveTables
 from lowpix.compare import Options as CompareOptions
 from lowpix.compare import compare

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from lowpix.data import IGNORE, Dataset
 from lowpix.reveal.acquisition import Acquisition
@@ -15,9 +14,6 @@ from lowpix.reveal.oracle import LabelMapOracle
 from lowpix.seeds import seed_for
 from lowpix.segmenter.model import Segmenter
 from lowpix.segmenter.sampling import kept_channels, probabilities
-
-NEAR = 2
-"""Pixels from a border, along the chessboard, that count as near it."""
 
 
 @dataclass(frozen=True)
@@ -125,13 +121,3 @@ class Asking:
         )
         scores: NDArray[np.float32] = coarse[rows[:, None], columns].float().cpu().numpy()
         return scores
-
-
-def near_border(labels: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which pixels `(H, W)` have another class within NEAR pixels along the chessboard. Void is no class."""
-    side = 2 * NEAR + 1
-    void = labels == IGNORE
-    largest = ndimage.maximum_filter(np.where(void, -1, labels.astype(np.int16)), side, mode="nearest")
-    smallest = ndimage.minimum_filter(labels.astype(np.int16), side, mode="nearest")
-    near: NDArray[np.bool_] = (largest != smallest) & ~void
-    return near

@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lowpix.active_study.asking import Asking, near_border
-from lowpix.active_study.record import CONFUSION, Record
+from lowpix.active_study.asking import Asking
+from lowpix.active_study.measure import labelled_pixels, round_row, total
+from lowpix.active_study.record import Record
 from lowpix.active_study.tables import FIRST, FULL, model_name, prediction_name, state_name
 from lowpix.data import IGNORE, spread
-from lowpix.metrics import accuracy, iou, miou
+from lowpix.metrics import accuracy, miou
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.log import Log
 from lowpix.reveal.schedule import Schedule
@@ -180,7 +181,7 @@ class Rounds:
         if self.plan.retrain:
             again = self._fresh(arm.seed)
             self._train(record, again, logs, len(record.rounds), self.plan.total_epochs)
-            counts = _total(self._test(again))
+            counts = total(self._test(again))
             record.facts |= {"accuracy_again": accuracy(counts), "miou_again": miou(counts)}
         return record, network
 
@@ -226,7 +227,7 @@ class Rounds:
             seed,
             self.device,
             self._state(record, number),
-            class_weights=class_weights(self._pixels(logs)) if plan.class_weights else None,
+            class_weights=class_weights(labelled_pixels(plan.splits, logs)) if plan.class_weights else None,
             validate=validator(plan.splits.validation, plan.augmentation.scale, self.device),
         )
         if not any(row["round"] == number for row in record.history):
@@ -237,59 +238,14 @@ class Rounds:
         """Append the row of a round to the record, without seconds, and its test results."""
         number, splits = len(record.rounds), self.plan.splits
         tested = self._test(network)
-        for name, counts in tested.items():
-            for true, found in zip(*np.nonzero(counts), strict=True):
-                values = (number, name, int(true), int(found), int(counts[true, found]))
-                for column, value in zip(CONFUSION, values, strict=True):
-                    record.confusion[column].append(value)
-        counts, classes, images = _total(tested), splits.train.classes, len(splits.names)
-        pixels = self._pixels(logs)
-        annotated = splits.pixels if logs is None else int(pixels.sum())  # a map has its void drawn as well
-        asked = splits.pixels if logs is None else sum(log.asked for log in logs.values())
-        row: dict[str, Any] = {
-            "round": number,
-            "asked": asked / images,
-            "revealed": int(pixels.sum()) / images,
-            "annotated_fraction": (annotated + splits.validation_pixels) / splits.pixels,
-            "accuracy": accuracy(counts),
-            "miou": miou(counts),
-            "near_border": self._near_border(logs),
-        }
-        row |= {f"iou_{name}": _number(value) for name, value in zip(classes, iou(counts), strict=True)}
-        shares = pixels / max(int(pixels.sum()), 1)
-        row |= {f"revealed_{name}": float(share) for name, share in zip(classes, shares, strict=True)}
-        record.rounds.append(row)
+        record.test(number, tested)
+        record.rounds.append({"round": number, **round_row(splits, tested, logs)})
 
     def _test(self, network: Segmenter) -> dict[str, NDArray[np.int64]]:
         """The confusion matrix of each test image."""
         splits, scale = self.plan.splits, self.plan.augmentation.scale
-        tested = {}
-        for name, _, counts in label_images(network, splits.test, splits.test_names, scale, self.device):
-            assert counts is not None, "checked before the study"
-            tested[name] = counts
-        return tested
-
-    def _pixels(self, logs: Mapping[str, Log] | None) -> NDArray[np.int64]:
-        """Number of labelled pixels of each class `(C,)`."""
-        splits = self.plan.splits
-        if logs is None:
-            return splits.reports[splits.train].pixels
-        labels = np.concatenate([log.labelled()[1] for log in logs.values()])
-        return np.bincount(labels, minlength=len(splits.train.classes))
-
-    def _near_border(self, logs: Mapping[str, Log] | None) -> float:
-        """Share of the labelled pixels that lie near a border of true classes."""
-        near = known = 0
-        for name in self.plan.splits.names:
-            truth = self.plan.splits.train.labels(name)
-            assert truth is not None, "checked before the study"
-            borders = near_border(truth)
-            if logs is None:
-                near, known = near + int(borders.sum()), known + int((truth != IGNORE).sum())
-            else:
-                pixels, _ = logs[name].labelled()
-                near, known = near + int(borders[tuple(pixels.T)].sum()), known + len(pixels)
-        return near / max(known, 1)
+        found = label_images(network, splits.test, splits.test_names, scale, self.device)
+        return {name: counts for name, _, counts in found if counts is not None}
 
     def _fresh(self, seed: int) -> Segmenter:
         """The network with its first weights."""
@@ -328,12 +284,3 @@ class Rounds:
 
     def _seed(self, seed: int, *purpose: object) -> int:
         return seed_for(seed, self.plan.splits.train.name, "active", *purpose)
-
-
-def _total(tested: Mapping[str, NDArray[np.int64]]) -> NDArray[np.int64]:
-    total: NDArray[np.int64] = np.sum(list(tested.values()), axis=0)
-    return total
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

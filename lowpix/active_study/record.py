@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lowpix.errors import InputError
 from lowpix.reveal.log import Log
@@ -40,6 +41,14 @@ class Record:
         for (row, column), answer in zip(pixels, answers, strict=True):
             for name, value in zip(TOLD, (image, number, row, column, answer), strict=True):
                 self.told[name].append(value)
+
+    def test(self, number: int, tested: Mapping[str, NDArray[np.int64]]) -> None:
+        """Append the confusion matrix of each test image after round `number`."""
+        for name, counts in tested.items():
+            for true, found in zip(*np.nonzero(counts), strict=True):
+                values = (number, name, int(true), int(found), int(counts[true, found]))
+                for column, value in zip(CONFUSION, values, strict=True):
+                    self.confusion[column].append(value)
 
     def logs(self, names: Sequence[str], classes: int, seeds: Mapping[str, int]) -> dict[str, Log]:
         """The log of each image, without the pixels that may be asked."""
