@@ -8,6 +8,7 @@ COMMANDS = {
     "annotate": "label photographs by single keys, on a page in the browser",
     "image_study": "how few labelled pixels does each image need?",
     "dataset_study": "does a network trained on pseudo-labels reach one trained on full annotation?",
+    "active_study": "how few pixels does one network for a data set need, if it asks for them?",
     "order_study": "does the order in which pixels were revealed matter?",
     "compare": "which setting of an image study needs fewer pixels? Paired differences with intervals",
     "predict": "label photographs with a network that a data-set study has trained",

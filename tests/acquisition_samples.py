@@ -91,6 +91,12 @@ def variation_ratio(p: Floats) -> Floats:
     return np.asarray(1 - votes.sum(-3).max(-1) / p.shape[-3])
 
 
+def vote_entropy(p: Floats) -> Floats:
+    modal = p == p.max(-1, keepdims=True)
+    shares = (modal / modal.sum(-1, keepdims=True)).sum(-3)
+    return np.asarray(stats.entropy(shares, axis=-1).round(12))  # equal votes for other classes are ties
+
+
 def marginals(p: Floats) -> tuple[Floats, Floats, Floats]:
     """The mean of each class, and α and β of the Beta that its members are taken for, each `(…, N, C)`."""
     m = p.mean(-3).clip(1e-9, 1 - 1e-9)
@@ -123,6 +129,8 @@ REFERENCES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "bald": lambda p, _: bald(p),
     "mean_std": lambda p, _: p.std(-3).mean(-1),
     "variation_ratio": lambda p, _: variation_ratio(p),
+    "vote_entropy": lambda p, _: vote_entropy(p),
+    "consensus_entropy": lambda p, _: entropy(p),
     "power_bald": lambda p, noise: np.log(np.maximum(bald(p), 1e-9)) + stats.gumbel_r.ppf(noise),
     "balent": lambda p, _: balent(p),
 }

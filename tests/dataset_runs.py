@@ -74,3 +74,15 @@ def save_tiny_segformer(folder: Path, classes: int) -> Path:
     )
     transformers.SegformerForSemanticSegmentation(config).save_pretrained(folder)
     return folder
+
+
+def save_tiny_mobilenet(folder: Path, classes: int = 0) -> Path:
+    """A MobileNetV2 of transformers of about 40,000 weights: with a head for `classes`, or for photographs."""
+    transformers = pytest.importorskip("transformers")
+    config = transformers.MobileNetV2Config(
+        depth_multiplier=0.1, finegrained_output=False, num_labels=classes or 5
+    )
+    kind = "ForSemanticSegmentation" if classes else "ForImageClassification"
+    model = getattr(transformers, f"MobileNetV2{kind}")(config)
+    model.save_pretrained(folder)
+    return folder

@@ -66,9 +66,7 @@ def test_a_tiny_study_by_hand() -> None:
     both = row(found, "pair", "margin", "pixels", target=0.9)
     assert (both["value"], both["wins"], both["ties"]) == (-5, 0, 2)
     assert math.isnan(both["p"])
-    assert (
-        row(found, "setting", "margin", "missed", budget=39)["value"] == 1
-    )  # of a class in all runs
+    assert row(found, "setting", "margin", "missed", budget=39)["value"] == 1  # of a class in all runs
     assert row(found, "setting", "margin", "accuracy_off_border", budget=39)["value"] == pytest.approx(0.925)
     at_budget = {"accuracy", "accuracy_off_border", "miou", "missed"}
     assert set(found.table["quantity"]) == {"pixels", "median_pixels", "area", "seconds"} | at_budget

@@ -36,7 +36,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ({"settings": ("full", "pseudoo")}, "--settings full pseudoo: must be .*full, pseudo, .*sparse"),
         ({"settings": ()}, "--settings .*: must be at least one"),
-        ({"batch": 1}, "--batch 1: must be .*2"),
+        ({"batch": 0}, "--batch 0: must be .*1"),
         ({"scale": 0}, "--scale 0: must be .*1"),
         ({"scale": 1.5}, "--scale 1.5: must be .*1"),
         ({"scale": float("nan")}, "--scale nan: must be"),

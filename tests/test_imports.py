@@ -14,7 +14,16 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "lowpix"
 SHARED = {"data", "networks", "reveal", "segmenter", "study"}
 SHARED |= {"storage", "weights", "options", "metrics", "seeds", "errors", "command"}
-STUDIES = {"image_study", "dataset_study", "order_study", "compare", "annotate", "predict", "doctor"}
+STUDIES = {
+    "image_study",
+    "dataset_study",
+    "active_study",
+    "order_study",
+    "compare",
+    "annotate",
+    "predict",
+    "doctor",
+}
 KNOWN = {("order_study", "lowpix.image_study"), ("dataset_study", "lowpix.image_study")}
 """What a study imports of another one."""
 
@@ -157,7 +166,7 @@ if "matplotlib.pyplot" in sys.modules:  # with its global state, and the need of
 
 @pytest.mark.slow
 def test_any_study_on_top_can_be_removed(tmp_path: Path) -> None:
-    removed = ("dataset_study", "order_study", "compare", "annotate")
+    removed = ("dataset_study", "active_study", "order_study", "compare", "annotate")
     for gone in removed:
         shutil.copytree(PACKAGE, tmp_path / gone / "lowpix", ignore=shutil.ignore_patterns(gone, "__pycache__"))
     command = [sys.executable, "-c", IMPORT_ALL, *(str(tmp_path / gone) for gone in removed)]

@@ -187,6 +187,7 @@ def test_rules(rule: Any, words: str, kept: list[Any], broken: list[Any]) -> Non
 
 
 NO_HARM = {"limit", "test_limit", "max_pixels", "budgets", "keep_at", "first_pixels", "spacing", "block_frames"}
+NO_HARM.add("milestones")
 """Options that may be as large as one likes: no more is done than there are images or pixels."""
 
 
@@ -208,7 +209,17 @@ def test_no_number_may_be_so_large_or_small_that_a_study_never_ends_or_runs_out_
     assert tried > 40
 
 
-SHARES = ("oracle_noise", "oracle_refusal", "target", "targets", "dropout", "percent", "min_confidence")
+SHARES = (
+    "oracle_noise",
+    "oracle_refusal",
+    "target",
+    "targets",
+    "dropout",
+    "percent",
+    "min_confidence",
+    "grey",
+    "blur",
+)
 SMALL_IS_FINE = {(name, 5e-324) for name in (*SHARES, "learning_rate", "weight_decay", "colour")}
 
 

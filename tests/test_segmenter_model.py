@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from dataset_runs import WEIGHTS, save_tiny_segformer
+from dataset_runs import WEIGHTS, save_tiny_mobilenet, save_tiny_segformer
 from safetensors.torch import save_file
 
 from lowpix.errors import InputError
@@ -53,6 +53,45 @@ def test_a_model_of_transformers_gives_logits_of_the_images_size(tiny: Path) -> 
     torch.testing.assert_close(
         logits, torch.nn.functional.interpolate(coarse, (72, 88), mode="bilinear"), rtol=1e-4, atol=1e-5
     )
+
+
+@pytest.fixture(scope="module")
+def mobilenet(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_mobilenet(tmp_path_factory.mktemp("mobilenet"), 3)
+
+
+def test_batch_norms_of_a_pretrained_model_remember_more_than_the_last_minibatch(mobilenet: Path) -> None:
+    """Running means by hand, a tenth from each new minibatch: transformers' own would keep 0.3 % of all before."""
+    network = build(f"hf:{mobilenet}", 3, 0, False, 0).train()
+    stem: Any = next(m for m in network.modules() if hasattr(m, "normalization") and hasattr(m, "convolution"))
+    seen: list[torch.Tensor] = []
+    stem.convolution.register_forward_hook(lambda _, __, output: seen.append(output.mean((0, 2, 3))))
+    expected = stem.normalization.running_mean.clone()
+    for shade in (0, 200, 90):
+        network(torch.rand(2, 3, 64, 64) * 50 + shade)
+        expected = 0.9 * expected + 0.1 * seen[-1]
+    torch.testing.assert_close(stem.normalization.running_mean, expected)
+    assert {m.momentum for m in network.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {0.1}
+
+
+@pytest.mark.parametrize("from_scratch", [False, True])
+def test_a_pretrained_model_keeps_most_channels_before_its_classifier(from_scratch: bool, mobilenet: Path) -> None:
+    """MobileNetV2 declares 0.8, TensorFlow's share to keep, which torch takes as the share to drop."""
+    declared = json.loads((mobilenet / "config.json").read_text())["classifier_dropout_prob"]
+    network = build(f"hf:{mobilenet}", 3, 0, from_scratch, 0)
+    rates = {m.p for m in network.modules() if isinstance(m, torch.nn.Dropout | torch.nn.Dropout2d)}
+    assert declared == 0.8
+    assert rates == {0.2}
+
+
+def test_a_pretrained_model_is_trained_on_single_images(mobilenet: Path) -> None:
+    """Its image pooling has one value per channel, which torch's batch norm refuses."""
+    network = build(f"hf:{mobilenet}", 3, 0, False, 0).train()
+    network(torch.rand(1, 3, 64, 64) * 255).square().mean().backward()  # type: ignore[no-untyped-call]
+    pooled: Any = next(
+        module for name, module in network.named_modules() if name.endswith("conv_pool.convolution")
+    )
+    assert pooled.weight.grad.abs().sum() > 0
 
 
 def test_normalisation_is_that_of_the_models_preprocessor(tiny: Path, tmp_path: Path) -> None:
@@ -170,14 +209,15 @@ def test_pretrained_weights_of_imagenet_are_read() -> None:
     pytest.importorskip("transformers")
     if not WEIGHTS.is_dir():
         pytest.skip(f"{WEIGHTS} is not there")
-    network = build(f"hf:{WEIGHTS}", 11, 0, False, 0).eval()
+    network = build(f"hf:{WEIGHTS}", 11, 8, False, 0).eval()
     body: Any = network.body
-    assert body.model.config.output_stride == 16
+    assert body.description["network"] == "deeplab"
+    assert body.description["config"]["output_stride"] == 16
     images = torch.rand(1, 3, 360, 480) * 255
     with torch.no_grad():
-        assert body((images - 127.5) / 127.5).shape == (1, 11, 23, 30)
+        assert body((images - 127.5) / 127.5).shape == (1, 11, 90, 120)
         assert network(images).shape == (1, 11, 360, 480)
     np.testing.assert_allclose(network.mean.flatten(), 127.5)
-    scratch = build(f"hf:{WEIGHTS}", 11, 0, True, 0).state_dict()
+    scratch = build(f"hf:{WEIGHTS}", 11, 8, True, 0).state_dict()
     stem = next(name for name in scratch if "conv_stem" in name and name.endswith("weight"))
     assert not torch.equal(scratch[stem], network.state_dict()[stem])

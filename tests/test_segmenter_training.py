@@ -7,11 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from dataset_runs import save_tiny_mobilenet
 from torch.nn import functional
 
 from lowpix.data import IGNORE, open_dataset
 from lowpix.dataset_study.labels import Annotation, Material, full
-from lowpix.segmenter.augment import Augmentation, recolour, resize_labels
+from lowpix.segmenter.augment import Augmentation, Sample, blurred, recolour, resize_labels
 from lowpix.segmenter.batches import Batches
 from lowpix.segmenter.model import build
 from lowpix.segmenter.training import Recipe, class_weights, train, weighted_cross_entropy
@@ -77,6 +78,44 @@ def test_learning_rate_rises_and_falls_to_nothing() -> None:
     assert rates[9:] == sorted(rates[9:], reverse=True)
     assert rates[100] == pytest.approx(0.1 * 0.5**0.9)
     assert 0 < rates[-1] < 0.001
+
+
+def test_milestones_divide_the_rate_by_ten() -> None:
+    recipe = Recipe(epochs=5, steps=3, learning_rate=0.2, weight_decay=0, milestones=(2, 4))
+    expected = [0.2] * 6 + [0.02] * 6 + [0.002] * 3
+    np.testing.assert_allclose([recipe.rate(step) for step in range(15)], expected)
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_the_backbone_learns_more_slowly(kind: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One step against torch's own optimisers, each with the parameters of one part alone."""
+    monkeypatch.setattr("lowpix.networks.device.multiplies_bfloat16", lambda _: False)
+    folder = save_tiny_mobilenet(tmp_path / "tiny")
+
+    def batches(step: int) -> Sample:
+        draw = torch.Generator().manual_seed(step)
+        labels = torch.randint(0, 3, (2, 32, 32), generator=draw).to(torch.uint8)
+        return Sample(torch.rand(2, 3, 32, 32, generator=draw) * 255, labels, torch.ones(2, 32, 32))
+
+    network, plain = (build(f"hf:{folder}", 3, 4, False, 0) for _ in range(2))
+    for made in (network, plain):
+        made.body.dropout = 0  # type: ignore[assignment]
+    recipe = Recipe(1, 1, 0.01, 0.1, optimiser=kind, backbone=0.25, milestones=(1,))
+    train(network, batches, recipe, 0, CPU, tmp_path / "state")
+    sample = batches(0)
+    logits = plain.train()(sample.image)
+    functional.cross_entropy(logits, sample.labels.long()).backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(plain.parameters(), 5)
+    backbone = {id(parameter) for parameter in plain.backbone()}
+    assert 10 < len(backbone) < len(list(plain.parameters()))
+    optimiser = torch.optim.Adam if kind == "adam" else torch.optim.AdamW
+    for slow, rate in ((True, 0.0025), (False, 0.01)):
+        chosen = [parameter for parameter in plain.parameters() if (id(parameter) in backbone) == slow]
+        optimiser(chosen, lr=rate, weight_decay=0.1).step()
+    ours, expected = dict(network.named_parameters()), dict(plain.named_parameters())
+    apart = [(ours[name] - expected[name]).abs() > 1e-4 for name in ours]
+    # the first step of Adam is as long for a tiny gradient, whose sign rounding may turn
+    assert torch.cat([values.flatten() for values in apart]).float().mean() < 0.01
 
 
 # What the network is shown
@@ -265,3 +304,31 @@ def test_it_learns(tmp_path: Path) -> None:
     _, history = trained(tmp_path / "state", Recipe(12, 5, 0.01, 0))
     assert history[-1]["loss"] < 0.6 * history[0]["loss"]
     assert history[-1]["train_miou"] > history[0]["train_miou"]
+
+
+def test_grey_and_blur_are_drawn_for_their_share_of_the_samples() -> None:
+    draw = np.random.default_rng(0)
+    image = draw.integers(0, 255, (24, 32, 3)).astype(np.uint8)
+    labels = np.zeros((24, 32), np.uint8)
+    samples = [
+        Augmentation((24, 32), grey=0.3, blur=0.6)(image, labels, None, False, np.random.default_rng(seed)).image
+        for seed in range(400)
+    ]
+    grey = [bool((sample.std(0) < 0.01).all()) for sample in samples]
+    given = torch.from_numpy(image).permute(2, 0, 1).float()
+    rough = [float((sample[:, 1:] - sample[:, :-1]).abs().mean()) for sample in samples]
+    own = [float((given.mean(0) if is_grey else given).diff(dim=-2).abs().mean()) for is_grey in grey]
+    assert np.mean(grey) == pytest.approx(0.3, abs=0.07)
+    # a blur of under a third of a pixel is hardly one: it is drawn from 0.1 to 2 pixels
+    softer = np.array(rough) < 0.98 * np.array(own)
+    assert 0.35 < softer.mean() < 0.67
+
+
+def test_a_blur_is_a_gaussian() -> None:
+    """A single bright pixel becomes the product of two bells of the given deviation."""
+    image = torch.zeros(3, 31, 31)
+    image[:, 15, 15] = 1
+    bell = np.exp(-0.5 * (np.arange(-15, 16) / 1.5) ** 2)
+    bell[np.abs(np.arange(-15, 16)) > 5] = 0  # cut at about three deviations
+    bell /= bell.sum()
+    np.testing.assert_allclose(blurred(image, 1.5)[0].numpy(), np.outer(bell, bell), atol=1e-3)

@@ -13,7 +13,8 @@ from lowpix.options import NOT_EMPTY, above, at_least, check_options
 class Options:
     """Which setting needs fewer pixels? Compares settings in pairs with the same image, seed and first pixels.
 
-    Takes several image studies, or one with several settings, that ran to the budget (--stop budget). Prints the
+    Takes several image studies, or one with several settings, that ran to the budget (--stop budget). Also takes
+    active studies: there images are those of the test split, and pixels those of a training image. Prints the
     comparison and writes comparison.csv and comparison.png.
 
     python -m lowpix.image_study --acquisition margin stratified --stop budget --max-pixels 300 --out results/two
@@ -22,7 +23,7 @@ class Options:
     """
 
     studies: Annotated[tuple[Path, ...], tyro.conf.Positional]
-    """Folders of image studies."""
+    """Folders of image studies or of active studies."""
     targets: Annotated[tuple[float, ...], NOT_EMPTY, above(0, 1)] = (0.80, 0.85, 0.90, 0.95, 0.98)
     """Target accuracies, 0 to 1. The headline is the highest that 80 % of each setting's runs reach."""
     budgets: tuple[int, ...] | None = None

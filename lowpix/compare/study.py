@@ -19,7 +19,7 @@ from lowpix.study.image_runs import IMAGES
 from lowpix.study.intervals import group_images
 from lowpix.study.plots import figure_png
 from lowpix.study.seal import Seal
-from lowpix.study.settings import read_settings
+from lowpix.study.settings import read_kind, read_settings
 
 SEAL = "comparison.sha256"
 
@@ -59,7 +59,7 @@ def read_curves(folders: Sequence[Path]) -> dict[Path, pd.DataFrame]:
         raise InputError("no study is named: give the folder of at least one")
     if len({folder.resolve() for folder in folders}) < len(folders):
         raise InputError(f"{' '.join(map(str, folders))}: a study is given twice")
-    found = {folder: Study(folder, IMAGES).tables().curves for folder in folders}
+    found = {folder: _curves(folder) for folder in folders}
     for folder, curves in found.items():
         if curves.empty:
             raise InputError(
@@ -76,6 +76,14 @@ def read_curves(folders: Sequence[Path]) -> dict[Path, pd.DataFrame]:
             )
         _require_same_images(first, folder)
     return found
+
+
+def _curves(folder: Path) -> pd.DataFrame:
+    """The rows of `curves.parquet`: an image study has them in its runs, too, any other in the file alone."""
+    record, name = folder / "study.toml", "curves.parquet"
+    if not record.exists() or read_kind(record) == IMAGES.name or not (folder / name).exists():
+        return Study(folder, IMAGES).tables().curves
+    return IMAGES.stored[name].read(folder / name, Seal(folder).read(name))
 
 
 def _is_comparison(path: Path, table: pd.DataFrame) -> bool:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from lowpix.data import IGNORE, Dataset, spread
 from lowpix.data.check import Report, require_sound
-from lowpix.dataset_study.options import Options, TestOptions
-from lowpix.dataset_study.splits import Splits
+from lowpix.dataset_study.options import Options
 from lowpix.errors import InputError
+from lowpix.study.options import TestOptions
 from lowpix.study.source import Source
+from lowpix.study.splits import Splits
 
 WITHOUT_MAPS = ("pseudo", "sparse", "pseudo_walker")
 """Settings that need no true label map."""

@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from lowpix.data.options import DataOptions
-from lowpix.options import NOT_EMPTY, Rule, above, at_least, between, check_options, require
-from lowpix.study.options import ClusterOptions, RepeatOptions, RunOptions
+from lowpix.options import NOT_EMPTY, above, at_least, between, check_options
+from lowpix.segmenter.options import SegmenterOptions
+from lowpix.study.options import ClusterOptions, RepeatOptions, RunOptions, TestOptions
 
 SettingName = Literal[
     "full",
@@ -22,20 +23,6 @@ SettingName = Literal[
 ]
 GROUPS = {"full_degraded": ("full_degraded_flips", "full_degraded_borders")}
 """Names that stand for several settings."""
-
-
-@dataclass(frozen=True)
-class TestOptions:
-    """Which images the networks are evaluated on."""
-
-    __test__ = False  # otherwise pytest collects this class because of its name
-
-    test_split: str = "test"
-    """Split that the networks are evaluated on."""
-    validation_split: str = "val"
-    """Split that the checkpoint is chosen on, with --select validation."""
-    test_limit: Annotated[int | None, at_least(1)] = None
-    """Number of test images, spread evenly over the list; if not given, all."""
 
 
 @dataclass(frozen=True)
@@ -85,36 +72,14 @@ class LabelOptions:
 
 
 @dataclass(frozen=True)
-class NetworkOptions:
-    """The network of the data set, and how it is trained."""
+class TrainingOptions:
+    """How the network is trained."""
 
-    network: str = "unet"
-    """unet, trained from scratch, or a segmentation model of transformers: hf:<folder or model id>."""
-    width: Annotated[int, between(1, 4096)] = 16
-    """Channels of unet at full resolution, for example 16 on a CPU and 64 on a GPU."""
-    from_scratch: bool = False
-    """Use only the configuration of an hf: model, with random initial weights."""
     epochs: Annotated[int, between(1, 1_000_000)] = 60
     """Passes over all training images. All settings train for the same number of steps."""
-    batch: Annotated[int, between(2, 4096)] = 4
-    """Number of images in a minibatch; at least 2, because batch norm compares images."""
     learning_rate: Annotated[float | None, above(0, 100)] = None
     """Peak learning rate of AdamW; if not given, 0.001, or 0.0003 for pretrained weights.
     It warms up over the first 5 % of the steps and falls to 0 as a polynomial of power 0.9."""
-    weight_decay: Annotated[float, between(0, 1000)] = 0.01
-    """Weight decay of AdamW."""
-    scale: Annotated[float, between(0.01, 1)] = 1.0
-    """Factor by which images are resized for the network; metrics use the original size."""
-    crop: Annotated[tuple[int, int] | None, between(16, 16384)] = None
-    """Height and width of training crops; if not given, those of the median image after resizing."""
-    zoom: tuple[float, float] = (0.5, 2.0)
-    """Range of a random factor by which training images are resized, too; 1 1 switches it off."""
-    flip: bool = True
-    """Mirror half of the training images, left to right."""
-    colour: Annotated[float, Rule("at least 0, below 1", lambda share: 0 <= share < 1)] = 0.3
-    """Largest random change of brightness, contrast and saturation; 0.3 multiplies by 0.7 to 1.3."""
-    class_weights: bool = False
-    """Give classes that are rare in the setting's labels a larger weight in the loss."""
     select: Literal["last", "validation"] = "last"
     """last: the last checkpoint; validation: the one with the largest mIoU on the validation split.
     The cost of the validation maps is added to the annotation cost."""
@@ -122,7 +87,16 @@ class NetworkOptions:
 
 # bases in reverse order: a dataclass begins with the fields of its last base
 @dataclass(frozen=True)
-class Options(ClusterOptions, RunOptions, RepeatOptions, NetworkOptions, LabelOptions, TestOptions, DataOptions):
+class Options(
+    ClusterOptions,
+    RunOptions,
+    RepeatOptions,
+    TrainingOptions,
+    SegmenterOptions,
+    LabelOptions,
+    TestOptions,
+    DataOptions,
+):
     """Does a network trained on pseudo-labels reach one trained on full annotation?
 
     The pseudo-labels come from an image study; missing ones are made first. For each setting, one network for the
@@ -147,8 +121,7 @@ class Options(ClusterOptions, RunOptions, RepeatOptions, NetworkOptions, LabelOp
         self.check_cluster()
         if self.acquisition is not None:
             find_acquisition(self.acquisition)
-        low, high = self.zoom
-        require("zoom", self.zoom, 0.01 <= low <= high <= 100, "two factors from 0.01 to 100, the smaller first")
+        self.check_zoom()
 
     def kinds(self) -> tuple[str, ...]:
         """The settings without duplicates; names in GROUPS are replaced by their settings."""

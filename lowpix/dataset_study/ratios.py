@@ -1,15 +1,14 @@
 """Ratios of the test mIoU of settings, with intervals."""
 
 import math
-from collections.abc import Hashable
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
 
+from lowpix.study.intervals import drawn_miou
+
 LEVEL = 0.95
-RESAMPLES = 2000  # bootstrap resamples of the test images
 COLUMNS = [
     "setting",
     "against",
@@ -40,7 +39,7 @@ def ratios(
     few videos, other videos may differ by more.
     """
     scores = summary.pivot(index="seed", columns="setting", values="miou")
-    drawn = _drawn_miou(confusion)
+    drawn = drawn_miou(confusion, ["setting", "seed"])
     rows = []
     for setting in scores.columns:
         if setting == against or against not in scores:
@@ -60,25 +59,3 @@ def ratios(
         seeds = own["label_seed"].nunique()
         rows.append((setting, against, len(pairs), seeds, *map(math.exp, (mean, low, high, *ends)), level))
     return pd.DataFrame(rows, columns=COLUMNS)
-
-
-def _drawn_miou(confusion: pd.DataFrame) -> dict[tuple[Hashable, ...], NDArray[np.float64]]:
-    """The mIoU (RESAMPLES,) of each run on test images drawn with replacement; all runs use the same draws."""
-    if confusion.empty:
-        return {}
-    images = np.sort(confusion["image"].unique())
-    classes = int(confusion[["true", "predicted"]].to_numpy().max()) + 1
-    draw = np.random.default_rng(0)
-    weights = draw.multinomial(len(images), np.full(len(images), 1 / len(images)), RESAMPLES).astype(np.float64)
-    drawn = {}
-    for run, rows in confusion.groupby(["setting", "seed"]):
-        image, true, predicted = np.searchsorted(images, rows["image"]), rows["true"], rows["predicted"]
-        hit = rows["pixels"].where(true == predicted, 0)
-        counts = np.zeros((3, len(images), classes))
-        for kind, label, pixels in ((0, true, hit), (1, true, rows["pixels"]), (2, predicted, rows["pixels"])):
-            np.add.at(counts[kind], (image, label), pixels)
-        hits, trues, found = weights @ counts
-        with np.errstate(divide="ignore", invalid="ignore"):
-            iou = np.where(trues > 0, hits / (trues + found - hits), np.nan)
-        drawn[run] = np.nanmean(iou, axis=1)
-    return drawn

@@ -1,8 +1,7 @@
 """The runs of a data-set study: train on a setting's labels, evaluate on the test split, save the results."""
 
-import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,21 +9,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
-from lowpix.data import Dataset
 from lowpix.dataset_study.labels import SETTINGS, Annotation, Material, Survey, survey
-from lowpix.dataset_study.splits import Splits
 from lowpix.dataset_study.tables import DatasetTables, TrainedRun, model_name, prediction_name, state_name
 from lowpix.metrics import accuracy, iou, miou
 from lowpix.seeds import seed_for
 from lowpix.segmenter.augment import Augmentation
 from lowpix.segmenter.batches import Batches
-from lowpix.segmenter.evaluation import dataset_miou, label_images
-from lowpix.segmenter.model import Model, Segmenter, build, model_file
-from lowpix.segmenter.training import FORMAT, Recipe, class_weights, train
+from lowpix.segmenter.evaluation import label_images, validator
+from lowpix.segmenter.model import Model, build, model_file
+from lowpix.segmenter.training import Recipe, class_weights, finished_epochs, train
 from lowpix.study.folder import Study
 from lowpix.study.label_maps import label_map_png
+from lowpix.study.splits import Splits
 from lowpix.study.work import work
 
 LOADERS = 12  # largest number of threads that prepare minibatches for a GPU
@@ -109,7 +106,7 @@ class Training:
             device,
             state,
             class_weights=class_weights(seen.pixels) if plan.class_weights else None,
-            validate=_validator(plan.splits.validation, scale, device),
+            validate=validator(plan.splits.validation, scale, device),
             loaders=min(LOADERS, os.cpu_count() or 1) if device.type == "cuda" else 0,
         )
         total = np.zeros((len(dataset.classes), len(dataset.classes) + 1), np.int64)
@@ -170,23 +167,6 @@ class _Save:
         run = self.study.save(*trained)
         (self.study.folder / state_name(run.row["setting"], run.row["seed"])).unlink(missing_ok=True)
         return run
-
-
-def finished_epochs(state: Path) -> int:
-    """Finished epochs of an unfinished run, read from its state; 0 without a state."""
-    try:
-        with safe_open(state, "pt") as file:
-            return int(json.loads((file.metadata() or {})[FORMAT])["epoch"])
-    except (OSError, SafetensorError, KeyError):  # not started, or just finished
-        return 0
-
-
-def _validator(
-    validation: Dataset | None, scale: float, device: torch.device
-) -> Callable[[Segmenter], float] | None:
-    if validation is None:
-        return None
-    return lambda network: dataset_miou(network, validation, validation.images, scale, device)
 
 
 def _row(

@@ -12,7 +12,6 @@ from lowpix.dataset_study.labels import Material
 from lowpix.dataset_study.options import Options
 from lowpix.dataset_study.pictures import dataset_pictures
 from lowpix.dataset_study.runs import Costs, Job, Plan, Training, run_jobs
-from lowpix.dataset_study.splits import Splits, open_splits
 from lowpix.dataset_study.tables import DATASETS, DatasetTables, TrainedRun
 from lowpix.networks.device import find_device
 from lowpix.segmenter.augment import Augmentation
@@ -23,6 +22,7 @@ from lowpix.study.folder import Study, open_study, require_apart
 from lowpix.study.options import settings_of
 from lowpix.study.settings import keep_section
 from lowpix.study.source import Source
+from lowpix.study.splits import Splits, open_splits
 
 
 def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
@@ -48,7 +48,9 @@ def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
             options.skip_faulty,
         )
     dataset = splits.train
-    build(options.network, len(dataset.classes), options.width, options.from_scratch, 0)  # find errors early
+    build(
+        options.network, len(dataset.classes), options.resolved_width(), options.from_scratch, 0
+    )  # find errors early
 
     out = options.out or Path("results") / f"{dataset.title}_dataset"
     require_apart(out, dataset.folders)
@@ -62,6 +64,7 @@ def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
         "budgets": budgets,
         "acquisition": acquisition_of(options, folder),
         "crop": crop,
+        "width": options.resolved_width(),
         "learning_rate": options.resolved_learning_rate(),
         "image_study": options.image_study and str(folder),
     }
@@ -99,7 +102,7 @@ def _plan(options: Options, splits: Splits, crop: tuple[int, int]) -> Plan:
     """What all runs share."""
     return Plan(
         network=options.network,
-        width=options.width,
+        width=options.resolved_width(),
         from_scratch=options.from_scratch,
         recipe=Recipe(
             options.epochs,

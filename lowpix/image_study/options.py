@@ -45,7 +45,7 @@ class AskingOptions:
     """How pixels are chosen. Several may be given; each is a setting:
     random, stratified, spaced, entropy, least_confidence, margin,
     facility (until 80 pixels also unlike any pixel asked before, then margin),
-    bald, mean_std, variation_ratio, power_bald, balent,
+    bald, mean_std, variation_ratio, vote_entropy, consensus_entropy, power_bald, balent,
     error_depth (privileged: uses the true labels), or your own function as module:function."""
     oracle_noise: Annotated[float, between(0, 1)] = 0.0
     """Share of wrong answers; they are uniform over the other classes."""

@@ -22,7 +22,16 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from lowpix.errors import InputError
-from lowpix.reveal.bayesian import bald, balent, mean_of_members, mean_std, power_bald, variation_ratio
+from lowpix.reveal.bayesian import (
+    bald,
+    balent,
+    consensus_entropy,
+    mean_of_members,
+    mean_std,
+    power_bald,
+    variation_ratio,
+    vote_entropy,
+)
 from lowpix.reveal.selection import spaced, stratified
 
 
@@ -116,6 +125,8 @@ ACQUISITIONS = {
         _comparing("bald", bald),
         _comparing("mean_std", mean_std),
         _comparing("variation_ratio", variation_ratio),
+        _comparing("vote_entropy", vote_entropy),
+        _comparing("consensus_entropy", consensus_entropy),
         _comparing("power_bald", power_bald, noisy=True),
         _comparing("balent", balent),
         Acquisition("error_depth", privileged=True),

@@ -94,6 +94,36 @@ def variation_ratio(p: torch.Tensor) -> torch.Tensor:
     return 1 - votes.amax(-1).double() / members
 
 
+def consensus_entropy(p: torch.Tensor) -> torch.Tensor:
+    """H(m) of the ensemble mean m, in nats: query by committee with soft votes, 0 to ln C.
+
+    Settles 2009, section 2.3. It is `entropy`, but always of members: where one network gives both a prediction
+    and Monte-Carlo samples, this is of the samples.
+
+    Raises:
+        InputError: a single member.
+    """
+    _member_count(p, "consensus_entropy")
+    terms: torch.Tensor = torch.special.entr(mean_of_members(p))
+    return terms.sum(-1)
+
+
+def vote_entropy(p: torch.Tensor) -> torch.Tensor:
+    """H(v) of the shares v_c of the votes, in nats: query by committee with hard votes, 0 to ln min(C, M).
+
+    Dagan and Engelson 1995. A member with several most probable classes splits its vote, so the order of
+    classes does not matter.
+
+    Raises:
+        InputError: a single member.
+    """
+    members = _member_count(p, "vote_entropy")
+    modal = ((member == member.amax(-1, keepdim=True)).double() for member in p.unbind(-3))
+    votes = reduce(torch.add, (classes / classes.sum(-1, keepdim=True) for classes in modal))
+    terms: torch.Tensor = torch.special.entr(votes / members)
+    return terms.sum(-1)
+
+
 def balent(p: torch.Tensor) -> torch.Tensor:
     """Balanced entropy, greedy (BalEntAcq): 1/BalEnt where BalEnt ≥ 0, else BalEnt.
 

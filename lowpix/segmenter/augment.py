@@ -10,12 +10,14 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from torch.nn import functional
 
 from lowpix.data import IGNORE
 
 Value = TypeVar("Value", bound=np.generic)
 
+BLUR = (0.1, 2.0)  # smallest and largest standard deviation of a blur, in pixels
 GREY = 127.5  # fills a window outside the image
 
 
@@ -44,6 +46,10 @@ class Augmentation:
     """Whether half of the samples are mirrored left to right."""
     colour: float = 0.0
     """Brightness, contrast and saturation are each multiplied by a factor from 1 − `colour` to 1 + `colour`."""
+    grey: float = 0.0
+    """Share of the samples that lose their colours."""
+    blur: float = 0.0
+    """Share of the samples that are blurred by a Gaussian with a standard deviation of BLUR pixels."""
 
     def __call__(
         self,
@@ -76,6 +82,10 @@ class Augmentation:
             picture, target, weight = picture.flip(-1), target[:, ::-1], weight[:, ::-1]
         if self.colour:
             picture = recolour(picture, *draw.uniform(1 - self.colour, 1 + self.colour, 3))
+        if self.grey and draw.random() < self.grey:
+            picture = recolour(picture, 1, 1, 0)
+        if self.blur and draw.random() < self.blur:
+            picture = blurred(picture, draw.uniform(*BLUR))
         return Sample(
             picture, torch.from_numpy(target.copy()), torch.from_numpy(weight.astype(np.float32, copy=True))
         )
@@ -121,6 +131,11 @@ def recolour(image: torch.Tensor, brightness: float, contrast: float, saturation
     image = (image - image.mean()) * contrast + image.mean()
     grey = image.mean(0, keepdim=True)
     return ((image - grey) * saturation + grey).clamp(0, 255)
+
+
+def blurred(image: torch.Tensor, deviation: float) -> torch.Tensor:
+    """An image `(3, h, w)`, blurred by a Gaussian with this standard deviation in pixels."""
+    return torch.from_numpy(ndimage.gaussian_filter(image.numpy(), (0, deviation, deviation), truncate=3))
 
 
 def _cut(values: NDArray[Value], corner: list[int], window: tuple[int, ...], fill: float) -> NDArray[Value]:

@@ -1,6 +1,6 @@
 """Label images of any size with a trained data-set network, and measure the labels."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import torch
@@ -66,12 +66,27 @@ def dataset_miou(
     return miou(total)
 
 
-def _label(network: Segmenter, image: NDArray[np.uint8], scale: float, device: torch.device) -> NDArray[np.uint8]:
+def validator(
+    validation: Dataset | None, scale: float, device: torch.device
+) -> Callable[[Segmenter], float] | None:
+    """A function that gives a network's mIoU on the split for validation; None without one."""
+    if validation is None:
+        return None
+    return lambda network: dataset_miou(network, validation, validation.images, scale, device)
+
+
+def network_input(image: NDArray[np.uint8], scale: float, device: torch.device) -> torch.Tensor:
+    """An image `(H, W, 3)` uint8, resized by `scale`, as a network's input `(1, 3, h, w)` float32 on `device`."""
     height, width = image.shape[:2]
     pixels = torch.from_numpy(image.astype(np.float32)).to(device).permute(2, 0, 1)
     seen = resize_image(pixels, (max(1, round(height * scale)), max(1, round(width * scale))))
+    return seen[None].contiguous(memory_format=torch.channels_last)
+
+
+def _label(network: Segmenter, image: NDArray[np.uint8], scale: float, device: torch.device) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
     with mixed_precision(device):
-        logits = network(seen[None].contiguous(memory_format=torch.channels_last)).float()
+        logits = network(network_input(image, scale, device)).float()
     if logits.shape[-2:] != (height, width):
         logits = functional.interpolate(logits, (height, width), mode="bilinear")
     found: NDArray[np.uint8] = logits[0].argmax(0).to(torch.uint8).cpu().numpy()

@@ -13,8 +13,8 @@ from torch.nn import functional
 
 from lowpix.errors import InputError, is_plain
 from lowpix.options import shown
-from lowpix.segmenter.pretrained import PREFIX, Pretrained, open_pretrained, rebuild
-from lowpix.segmenter.unet import DatasetUNet
+from lowpix.segmenter.pretrained import PREFIX, Body, Pretrained, open_pretrained, rebuild
+from lowpix.segmenter.unet import DatasetUNet, Pointwise
 from lowpix.storage import write_bytes
 from lowpix.weights import read_weights, weights_file
 
@@ -28,7 +28,7 @@ class Segmenter(nn.Module):
     Coarser logits are interpolated bilinearly.
     """
 
-    def __init__(self, body: DatasetUNet | Pretrained) -> None:
+    def __init__(self, body: DatasetUNet | Body) -> None:
         super().__init__()
         self.body = body
         self.mean: torch.Tensor
@@ -37,10 +37,34 @@ class Segmenter(nn.Module):
         self.register_buffer("std", torch.tensor(body.std).view(-1, 1, 1))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.body((images - self.mean) / self.std).float()
+        logits: torch.Tensor = self.body(self._normalised(images)).float()
         if logits.shape[-2:] != images.shape[-2:]:
             logits = functional.interpolate(logits, images.shape[-2:], mode="bilinear")
         return logits
+
+    @property
+    def head(self) -> Pointwise | None:
+        """The last layer, which takes `features`; None if the network does not show it."""
+        return None if isinstance(self.body, Pretrained) else self.body.head
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """The last layer's input `(B, F, h, w)` float32; of a network that does not show it, the logits."""
+        images = self._normalised(images)
+        found: torch.Tensor = (
+            self.body(images) if isinstance(self.body, Pretrained) else self.body.features(images)
+        )
+        return found.float()
+
+    def backbone(self) -> list[nn.Parameter]:
+        """The pretrained parameters; none in `unet`."""
+        if isinstance(self.body, DatasetUNet):
+            return []
+        inner = self.body.model.base_model if isinstance(self.body, Pretrained) else self.body.backbone
+        return list(inner.parameters())
+
+    def _normalised(self, images: torch.Tensor) -> torch.Tensor:
+        images = (images - self.mean) / self.std
+        return images.flip(1) if self.body.bgr else images
 
 
 def build(network: str, classes: int, width: int, from_scratch: bool, seed: int) -> Segmenter:
@@ -49,7 +73,7 @@ def build(network: str, classes: int, width: int, from_scratch: bool, seed: int)
     Args:
         network: name of the network.
         classes: C.
-        width: channels of `unet` at full resolution.
+        width: channels of `unet` at full resolution, or of the head of DeepLabV3+.
         from_scratch: use only the configuration of a transformers model; `unet` is always trained from scratch.
         seed: seed of the initial weights.
 
@@ -59,7 +83,7 @@ def build(network: str, classes: int, width: int, from_scratch: bool, seed: int)
     if network == "unet":
         return Segmenter(DatasetUNet(classes, width, seed))
     if network.startswith(PREFIX) and len(network) > len(PREFIX):
-        return Segmenter(open_pretrained(network.removeprefix(PREFIX), classes, from_scratch, seed))
+        return Segmenter(open_pretrained(network.removeprefix(PREFIX), classes, width, from_scratch, seed))
     raise InputError(f"--network {network}: unknown; choose from unet, {PREFIX}<folder or model id>")
 
 
@@ -137,7 +161,7 @@ def _require_sound(metadata: Mapping[str, Any], weights: Mapping[str, torch.Tens
         "scale": type(scale) in (int, float) and 1 / MOST_SCALE <= scale <= MOST_SCALE,
         "size": all(type(side) is int and 1 <= side < 2**31 for side in size) and len(size) == 2,
     }
-    if description["network"] == "unet":
+    if description["network"] in ("unet", "deeplab"):
         shape = (count, description["width"])
         rules["description"] = description["classes"] == count and weights["body.head.weight"].shape == shape
     for name, kept in rules.items():

@@ -1,4 +1,4 @@
-"""Any semantic-segmentation model of `transformers`, through its Auto classes. Nothing is downloaded."""
+"""Networks from models of `transformers`: segmentation models, and DeepLabV3+ on others. Nothing is downloaded."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,49 +8,39 @@ from typing import Any
 
 import torch
 from torch import nn
-from torch.nn.functional import interpolate, pad
+from torch.nn.functional import batch_norm, interpolate, pad
 
 from lowpix.errors import InputError
+from lowpix.segmenter.deeplab import DeepLab, Norm, dilate
 
 PREFIX = "hf:"
-DEFAULT_NORM = (127.5, 127.5)
-"""Mean and std, in units of 0 to 255, for models without `preprocessor_config.json`: inputs become -1 to 1."""
+BACKBONES = ("mobilenet_v2", "resnet")
+"""Types of models that get the head of DeepLabV3+, unless they were saved with a segmentation head."""
+DEFAULT_NORM = Norm((127.5,) * 3, (127.5,) * 3, bgr=False)
+"""For models without `preprocessor_config.json`: inputs become -1 to 1."""
 LEAST_SIDE = 64  # pixels; smaller images are padded, because many models cannot take them
 COARSEST_STRIDE = 16  # if the model's stride can be set; 32 loses thin things
+MOMENTUM = 0.1
+"""Largest weight of the newest minibatch in the running statistics of a batch norm; torch's default."""
+MOST_DROPPED = 0.2
+"""Largest dropout probability before a model's classifier."""
 
 
 class Pretrained(nn.Module):
     """A model of transformers as the data-set network: normalised `(B, 3, H, W)` → logits `(B, C, h, w)`.
 
-    Logits may be coarser than the input. `description` is all that `rebuild` needs. `mean` and `std` are those of
-    the model's preprocessor, per channel, in units of 0 to 255. `bgr` says that the model reads blue before red.
-    Raises ValueError for a mean or std that no image can be normalised by.
+    Logits may be coarser than the input. `description` is all that `rebuild` needs.
     """
 
-    def __init__(
-        self, model: nn.Module, mean: tuple[float, ...], std: tuple[float, ...], bgr: bool = False
-    ) -> None:
+    def __init__(self, model: Any, norm: Norm) -> None:
         super().__init__()
-        largest = torch.finfo(torch.float32).max
-        if len(mean) != 3 or not all(abs(value) <= largest for value in mean):
-            raise ValueError(f"image_mean must be three finite numbers, not {mean}")
-        if len(std) != 3 or not all(1 / largest < value <= largest for value in std):
-            raise ValueError(f"image_std must be three positive finite numbers, not {std}")
         self.model = model
-        self.mean, self.std, self.bgr = mean, std, bgr
-        config: Any = model.config
-        self.description = {
-            "network": "hf",
-            "config": json.loads(config.to_json_string(use_diff=False)),
-            "mean": list(mean),
-            "std": list(std),
-            "bgr": bgr,
-        }
+        self.mean, self.std, self.bgr = norm
+        config = json.loads(model.config.to_json_string(use_diff=False))
+        self.description = {"network": "hf", "config": config, **norm._asdict()}
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[-2:]
-        if self.bgr:
-            images = images.flip(1)
         below, beside = max(0, LEAST_SIDE - height), max(0, LEAST_SIDE - width)
         logits: torch.Tensor = self.model(pixel_values=pad(images, (0, beside, 0, below), mode="replicate")).logits
         if below or beside:
@@ -59,8 +49,39 @@ class Pretrained(nn.Module):
         return logits
 
 
-def open_pretrained(name: str, classes: int, from_scratch: bool, seed: int) -> Pretrained:
+Body = Pretrained | DeepLab
+
+
+class BatchNorm(nn.BatchNorm2d):
+    """Batch norm that takes a single value per channel, which torch refuses, by its running statistics.
+
+    A branch that pools an image to one value per channel meets this in a minibatch of one image.
+    """
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        if self.training and inputs.numel() == inputs.shape[1]:
+            return batch_norm(inputs, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps)
+        return super().forward(inputs)
+
+
+def trainable(model: Body) -> Body:
+    """Make the batch norms of a model of transformers fit for training, in place; returns the model.
+
+    transformers builds MobileNetV2 with momentum 0.997, TensorFlow's notation. In torch this keeps the statistics
+    of hardly more than the last minibatch, so the trained network depends on which images came last.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.__class__ = BatchNorm
+            module.momentum = min(module.momentum or MOMENTUM, MOMENTUM)
+    return model
+
+
+def open_pretrained(name: str, classes: int, width: int, from_scratch: bool, seed: int) -> Body:
     """The model in folder `name`, or with this id in the local cache, for `classes` classes.
+
+    A model of BACKBONES that was saved without a segmentation head, for example one for photographs of ImageNet,
+    becomes the backbone of DeepLabV3+ with `width` channels. Any other keeps the head of transformers.
 
     Saved weights are loaded. Weights that do not fit, such as a head for other classes, are drawn from `seed`.
     `from_scratch` reads only the configuration and draws all weights. If the configuration has an `output_stride`,
@@ -73,35 +94,56 @@ def open_pretrained(name: str, classes: int, from_scratch: bool, seed: int) -> P
     where: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     saved: dict[str, Any] = {"use_safetensors": True, "ignore_mismatched_sizes": True}
 
-    def load() -> Pretrained:
+    def load() -> Body:
         config = transformers.AutoConfig.from_pretrained(name, num_labels=classes, **where)
+        saved_as = "".join(config.architectures or ())
+        decodes = config.model_type in BACKBONES and "Segmentation" not in saved_as
         if hasattr(config, "output_stride"):
             config.output_stride = min(config.output_stride, COARSEST_STRIDE)
-        auto = transformers.AutoModelForSemanticSegmentation
+        if hasattr(config, "classifier_dropout_prob"):
+            # MobileNetV2 declares 0.8: in TensorFlow, where it comes from, that is the share of channels to keep
+            config.classifier_dropout_prob = min(config.classifier_dropout_prob, MOST_DROPPED)
+        auto = transformers.AutoModel if decodes else transformers.AutoModelForSemanticSegmentation
+        norm = _normalisation(transformers, name)
+        _require_norm(norm)
         with drawing_from(seed):
             if from_scratch:
                 model = auto.from_config(config)
             else:
                 model = auto.from_pretrained(name, config=config, **saved, **where)
-        pretrained = Pretrained(model.float(), *_normalisation(transformers, name))
-        _require_logits(pretrained, classes)
-        return pretrained
+            model = model.float()
+            made = DeepLab(_backbone(model), classes, width, norm) if decodes else Pretrained(model, norm)
+        _require_logits(made, classes)
+        return trainable(made)
 
     return _reported(name, load)
 
 
-def rebuild(description: dict[str, Any]) -> Pretrained:
-    """The model of a `Pretrained.description`, before its weights are loaded. Raises InputError as above."""
+def rebuild(description: dict[str, Any]) -> Body:
+    """The model of a `description`, before its weights are loaded. Raises InputError as above."""
     transformers = _transformers("model")
     config = dict(description["config"])
+    norm = Norm(tuple(description["mean"]), tuple(description["std"]), description["bgr"])
 
-    def build() -> Pretrained:
+    def build() -> Body:
+        _require_norm(norm)
         made = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
         with drawing_from(0):
-            model = transformers.AutoModelForSemanticSegmentation.from_config(made)
-        return Pretrained(model.float(), tuple(description["mean"]), tuple(description["std"]), description["bgr"])
+            if description["network"] == "hf":
+                return trainable(Pretrained(transformers.AutoModelForSemanticSegmentation.from_config(made), norm))
+            backbone = _backbone(transformers.AutoModel.from_config(made))
+            return trainable(DeepLab(backbone, description["classes"], description["width"], norm))
 
     return _reported(config["model_type"], build)
+
+
+def _backbone(model: Any) -> Any:
+    """A model of BACKBONES without what follows its features, and with features at stride 16."""
+    if model.config.model_type == "resnet":  # its configuration has no stride
+        dilate(model.encoder.stages[-1])
+    else:
+        model.conv_1x1, model.pooler = nn.Identity(), None
+    return model
 
 
 @contextmanager
@@ -113,17 +155,26 @@ def drawing_from(seed: int, device: torch.device | None = None) -> Iterator[None
         yield
 
 
-def _require_logits(pretrained: Pretrained, classes: int) -> None:
+def _require_norm(norm: Norm) -> None:
+    """Raise ValueError for a mean or std that no image can be normalised by."""
+    largest = torch.finfo(torch.float32).max
+    if len(norm.mean) != 3 or not all(abs(value) <= largest for value in norm.mean):
+        raise ValueError(f"image_mean must be three finite numbers, not {norm.mean}")
+    if len(norm.std) != 3 or not all(1 / largest < value <= largest for value in norm.std):
+        raise ValueError(f"image_std must be three positive finite numbers, not {norm.std}")
+
+
+def _require_logits(network: Body, classes: int) -> None:
     """Raise ValueError unless the model makes finite logits of these classes from a grey image."""
-    training = pretrained.training
+    training = network.training
     with torch.no_grad():
-        logits = pretrained.eval()(torch.zeros(1, 3, LEAST_SIDE, LEAST_SIDE))
-    pretrained.train(training)
+        logits = network.eval()(torch.zeros(1, 3, LEAST_SIDE, LEAST_SIDE))
+    network.train(training)
     if logits.ndim != 4 or logits.shape[:2] != (1, classes) or not logits.isfinite().all():
         raise ValueError(f"it must make finite logits of {classes} classes from an RGB image")
 
 
-def _reported(name: str, build: Callable[[], Pretrained]) -> Pretrained:
+def _reported(name: str, build: Callable[[], Body]) -> Body:
     """Call `build` and turn its exceptions into InputError."""
     try:
         return build()
@@ -146,21 +197,20 @@ def _transformers(name: str) -> Any:
     return transformers
 
 
-def _normalisation(transformers: Any, name: str) -> tuple[tuple[float, ...], tuple[float, ...], bool]:
-    """Mean and std per channel, in units of 0 to 255, and whether blue comes before red.
+def _normalisation(transformers: Any, name: str) -> Norm:
+    """The input that the model expects, from `preprocessor_config.json`, if it exists.
 
-    They come from `preprocessor_config.json`, if it exists. If it has no `do_normalize`, the model normalises only
-    if the file names a mean.
+    If it has no `do_normalize`, the model normalises only if the file names a mean.
     """
     found = transformers.utils.cached_file(
         name, "preprocessor_config.json", local_files_only=True, _raise_exceptions_for_missing_entries=False
     )
     if found is None:
-        return (DEFAULT_NORM[0],) * 3, (DEFAULT_NORM[1],) * 3, False
+        return DEFAULT_NORM
     declared = json.loads(Path(found).read_text(encoding="utf-8"))
     unit = 1 / declared.get("rescale_factor", 1 / 255) if declared.get("do_rescale", True) else 1.0
     normal = declared.get("do_normalize", "image_mean" in declared)
     mean = declared.get("image_mean", [0.5] * 3) if normal else [0.0] * 3
     std = declared.get("image_std", [0.5] * 3) if normal else [1.0] * 3
     bgr = bool(declared.get("do_flip_channel_order", False))
-    return tuple(unit * value for value in mean), tuple(unit * value for value in std), bgr
+    return Norm(tuple(unit * value for value in mean), tuple(unit * value for value in std), bgr)

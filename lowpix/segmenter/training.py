@@ -4,16 +4,19 @@ A stopped run goes on from its last epoch with the same bits. No generator state
 has its own seed, which depends on its purpose and step.
 """
 
+import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
 
 from lowpix.data import IGNORE
 from lowpix.errors import InputError
@@ -32,6 +35,7 @@ CLIP = 5.0  # norm of the gradient; a minibatch with few labelled pixels can hav
 FORMAT = "progress"  # the only key of the metadata
 AHEAD = 3  # minibatches that each loading thread keeps ready
 
+Optimiser = torch.optim.AdamW | torch.optim.Adam
 Batches = Callable[[int], Sample]
 """The minibatch of a step, counted from 0. The same step always gives the same minibatch."""
 
@@ -48,9 +52,17 @@ class Recipe:
     weight_decay: float
     validate_every: int = 0
     """Epochs between validations; 0 never validates and keeps the last checkpoint."""
+    optimiser: Literal["adamw", "adam"] = "adamw"
+    """adam adds the weight decay to the gradient (L2); adamw shrinks the weights by it."""
+    backbone: float = 1.0
+    """Factor of the learning rate of pretrained parameters."""
+    milestones: tuple[int, ...] = ()
+    """Epochs after which the learning rate falls to a tenth. If given, it neither warms up nor falls otherwise."""
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""
+        if self.milestones:
+            return float(self.learning_rate * 0.1 ** sum(step >= end * self.steps for end in self.milestones))
         total = self.epochs * self.steps
         warm = max(1, round(WARM_UP * total))
         return float(self.learning_rate * min(1.0, (step + 1) / warm) * (1 - step / total) ** POWER)
@@ -100,7 +112,7 @@ def train(
         The history, one row per epoch.
     """
     network.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimiser = torch.optim.AdamW(network.parameters(), weight_decay=recipe.weight_decay)
+    optimiser = _optimiser(network, recipe)
     progress, best = _resume(state, network, optimiser, recipe)
     if class_weights is not None:
         class_weights = class_weights.to(device)
@@ -124,9 +136,19 @@ def train(
     return progress.history
 
 
+def _optimiser(network: Segmenter, recipe: Recipe) -> Optimiser:
+    """The optimiser; the `factor` of each group of parameters is that of its learning rate."""
+    pretrained = network.backbone()
+    backbone = set(map(id, pretrained))
+    rest = [parameter for parameter in network.parameters() if id(parameter) not in backbone]
+    groups = [{"params": rest, "factor": 1.0}, {"params": pretrained, "factor": recipe.backbone}]
+    kind = torch.optim.AdamW if recipe.optimiser == "adamw" else torch.optim.Adam
+    return kind([group for group in groups if group["params"]], weight_decay=recipe.weight_decay)
+
+
 def _epoch(
     network: Segmenter,
-    optimiser: torch.optim.AdamW,
+    optimiser: Optimiser,
     ready: Iterator[Sample],
     recipe: Recipe,
     epoch: int,
@@ -141,7 +163,7 @@ def _epoch(
     with drawing_from(seed_for(seed, "dropout", epoch), device):
         for step in range(epoch * recipe.steps, (epoch + 1) * recipe.steps):
             for group in optimiser.param_groups:
-                group["lr"] = recipe.rate(step)
+                group["lr"] = recipe.rate(step) * group["factor"]
             images, labels, weights = (part.to(device, non_blocking=True) for part in next(ready))
             with mixed_precision(device):
                 logits = network(images.contiguous(memory_format=torch.channels_last))
@@ -160,6 +182,15 @@ def _epoch(
         "loss": float(losses) / recipe.steps,
         "train_miou": miou(_confusion(cells)),
     }
+
+
+def finished_epochs(state: Path) -> int:
+    """Finished epochs of an unfinished run, read from its state; 0 without a state."""
+    try:
+        with safe_open(state, "pt") as file:
+            return int(json.loads((file.metadata() or {})[FORMAT])["epoch"])
+    except (OSError, SafetensorError, KeyError):  # not started, or just finished
+        return 0
 
 
 def weighted_cross_entropy(
@@ -225,7 +256,7 @@ def _ahead(batches: Batches, steps: Sequence[int], loaders: int) -> Iterator[Sam
 def _keep(
     state: Path,
     network: Segmenter,
-    optimiser: torch.optim.AdamW,
+    optimiser: Optimiser,
     progress: Progress,
     best: dict[str, torch.Tensor],
 ) -> None:
@@ -239,7 +270,7 @@ def _keep(
 
 
 def _resume(
-    state: Path, network: Segmenter, optimiser: torch.optim.AdamW, recipe: Recipe
+    state: Path, network: Segmenter, optimiser: Optimiser, recipe: Recipe
 ) -> tuple[Progress, dict[str, torch.Tensor]]:
     """Load network and optimiser from `state` if it exists. Returns the progress and the best checkpoint."""
     if not state.exists():

@@ -26,6 +26,9 @@ class DatasetUNet(nn.Module):
 
     mean = (127.5, 127.5, 127.5)
     std = (64.0, 64.0, 64.0)
+    bgr = False
+    dropout = 0.0
+    """Dropout probability of the last layer's input. Whole channels are dropped."""
 
     def __init__(self, classes: int, width: int, seed: int) -> None:
         super().__init__()
@@ -41,6 +44,17 @@ class DatasetUNet(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         height, width = images.shape[-2:]
+        logits: torch.Tensor = self.head(functional.dropout2d(self._hidden(images), self.dropout, self.training))
+        return logits[..., :height, :width]
+
+    def features(self, images: torch.Tensor) -> torch.Tensor:
+        """The last layer's input `(B, width, H, W)`."""
+        height, width = images.shape[-2:]
+        return self._hidden(images)[..., :height, :width]
+
+    def _hidden(self, images: torch.Tensor) -> torch.Tensor:
+        """The last layer's input; height and width are rounded up to a multiple of 16."""
+        height, width = images.shape[-2:]
         multiple = 2**LEVELS
         hidden = functional.pad(images, (0, -width % multiple, 0, -height % multiple), mode="replicate")
         skips = []
@@ -52,8 +66,7 @@ class DatasetUNet(nn.Module):
         hidden = functional.dropout2d(hidden, DROPPED, self.training)
         for block, skip in zip(reversed(self.up), reversed(skips[:-1]), strict=True):
             hidden = block(hidden, skip)
-        logits: torch.Tensor = self.head(hidden)
-        return logits[..., :height, :width]
+        return hidden
 
     def _initialise(self, draw: torch.Generator) -> None:
         """He initialisation of the convolutions; norms start as the identity; a small head makes it unsure."""

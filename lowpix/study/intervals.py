@@ -3,7 +3,7 @@
 import math
 import re
 import warnings
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 
 import numpy as np
 import pandas as pd
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lowpix.errors import InputError
 
 RESAMPLES = 9_999
+TESTS = 2000  # bootstrap resamples of test images
 ALPHA = 0.05  # error rate of all comparisons together
 TIED = "no difference shown"
 FEW = 10  # with fewer images or groups than this, a bootstrap interval is rough
@@ -65,6 +66,31 @@ def interval(values: pd.Series, groups: pd.Series, level: float) -> tuple[float,
             )
     low, high = found.confidence_interval
     return float(low), float(high)
+
+
+def drawn_miou(confusion: pd.DataFrame, run: list[str]) -> dict[tuple[Hashable, ...], NDArray[np.float64]]:
+    """The mIoU (TESTS,) of each run on test images drawn with replacement; all runs use the same draws.
+
+    `confusion` has the columns image, true, predicted and pixels, and those in `run`, which name a run.
+    """
+    if confusion.empty:
+        return {}
+    images = np.sort(confusion["image"].unique())
+    classes = int(confusion[["true", "predicted"]].to_numpy().max()) + 1
+    draw = np.random.default_rng(0)
+    weights = draw.multinomial(len(images), np.full(len(images), 1 / len(images)), TESTS).astype(np.float64)
+    drawn = {}
+    for key, rows in confusion.groupby(run):
+        image, true, predicted = np.searchsorted(images, rows["image"]), rows["true"], rows["predicted"]
+        hit = rows["pixels"].where(true == predicted, 0)
+        counts = np.zeros((3, len(images), classes))
+        for kind, label, pixels in ((0, true, hit), (1, true, rows["pixels"]), (2, predicted, rows["pixels"])):
+            np.add.at(counts[kind], (image, label), pixels)
+        hits, trues, found = weights @ counts
+        with np.errstate(divide="ignore", invalid="ignore"):
+            iou = np.where(trues > 0, hits / (trues + found - hits), np.nan)
+        drawn[key] = np.nanmean(iou, axis=1)
+    return drawn
 
 
 def group_images(images: Iterable[str], pattern: str | None = None, block: int | None = None) -> pd.Series:

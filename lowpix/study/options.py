@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from lowpix.data import Dataset
 from lowpix.data.options import DataOptions
-from lowpix.options import between, require
+from lowpix.options import at_least, between, require
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,20 @@ class RepeatOptions:
     """Seed of the study; repeat r, counted from 0, uses seed + r."""
     repeats: Annotated[int, between(1, 10_000)] = 1
     """Number of times that everything is run, each time with another seed; 2 or more give intervals."""
+
+
+@dataclass(frozen=True)
+class TestOptions:
+    """Which images the networks are evaluated on."""
+
+    __test__ = False  # otherwise pytest collects this class because of its name
+
+    test_split: str = "test"
+    """Split that the networks are evaluated on."""
+    validation_split: str = "val"
+    """Split that the checkpoint is chosen on, with --select validation."""
+    test_limit: Annotated[int | None, at_least(1)] = None
+    """Number of test images, spread evenly over the list; if not given, all."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,286 @@
+"""The rounds of a run: ask, train, measure, until the budget is spent.
+
+A run is one setting × seed. It goes on at the last epoch that it finished: the record is saved after each
+round, and the state of the training after each epoch. The first round of a seed is trained once, for all its
+settings.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lowpix.active_study.asking import Asking
+from lowpix.active_study.measure import labelled_pixels, round_row, total
+from lowpix.active_study.record import Record
+from lowpix.active_study.tables import FIRST, FULL, model_name, prediction_name, state_name
+from lowpix.data import IGNORE, spread
+from lowpix.metrics import accuracy, miou
+from lowpix.reveal.acquisition import find_acquisition
+from lowpix.reveal.log import Log
+from lowpix.reveal.schedule import Schedule
+from lowpix.seeds import seed_for
+from lowpix.segmenter.augment import Augmentation
+from lowpix.segmenter.batches import Annotated, Batches
+from lowpix.segmenter.evaluation import label_images, validator
+from lowpix.segmenter.model import Model, Segmenter, build, model_file
+from lowpix.segmenter.training import Recipe, class_weights, train
+from lowpix.study.label_maps import label_map_png
+from lowpix.study.splits import Splits
+
+EXAMPLES = 4
+"""Number of test images whose predictions are kept."""
+
+Trained = tuple[Record, dict[str, bytes]]
+"""A finished run, and its model and predictions by file name within the study's folder."""
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A run to do."""
+
+    setting: str
+    acquisition: str | None
+    """None for the true label maps."""
+    seed: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What all runs of a study share."""
+
+    network: str
+    width: int
+    from_scratch: bool
+    recipe: Recipe
+    first_epochs: int
+    warm: bool
+    retrain: bool
+    augmentation: Augmentation
+    batch: int
+    class_weights: bool
+    asking: Asking
+    schedule: Schedule
+    splits: Splits
+
+    @property
+    def counts(self) -> list[int]:
+        """Number of pixels asked of an image in each round."""
+        ends = self.schedule.asked()
+        return [end - start for start, end in zip([0, *ends], ends, strict=False)]
+
+    @property
+    def rounds(self) -> int:
+        """Number of rounds."""
+        return len(self.counts)
+
+    @property
+    def total_epochs(self) -> int:
+        """Epochs that the last network of an arm was trained for, in all its rounds if they are warm."""
+        later = self.recipe.epochs
+        return self.first_epochs + (self.rounds - 1) * later if self.warm or self.rounds == 1 else later
+
+    def epochs(self, arm: Arm) -> int:
+        """Epochs of a whole run, without its first round, which is shared."""
+        if arm.acquisition is None:
+            return self.total_epochs
+        return (self.rounds - 1) * self.recipe.epochs + (self.total_epochs if self.retrain else 0)
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels to train on: of single pixels, or the true label maps."""
+
+    splits: Splits
+    logs: Mapping[str, Log] | None
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Names of the training images."""
+        return self.splits.names
+
+    @property
+    def sparse(self) -> bool:
+        """Whether only single pixels are labelled."""
+        return self.logs is not None
+
+    def read(self, name: str) -> tuple[NDArray[np.uint8], None]:
+        """Labels (H, W) of an image, IGNORE elsewhere; all weigh 1."""
+        truth = self.splits.train.labels(name)
+        assert truth is not None, "checked before the study"
+        if self.logs is None:
+            return truth, None
+        labels = np.full_like(truth, IGNORE)
+        pixels, classes = self.logs[name].labelled()
+        labels[tuple(pixels.T)] = classes
+        return labels, None
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Does a run, or goes on with it."""
+
+    plan: Plan
+    folder: Path
+    device: torch.device
+
+    def first(self, seed: int) -> Iterator[Record]:
+        """Do the first round of a seed, and save its record. It stays, for settings that are added later."""
+        path = self.folder / state_name(FIRST, seed)
+        if path.exists():
+            return
+        record = Record(FIRST, seed)
+        self._round(record, self._logs(record), None, "random")
+        record.save(path)
+        yield record
+
+    def __call__(self, arm: Arm) -> Iterator[Trained]:
+        """Do a run, and give it with its model and example predictions."""
+        record, network = self._full(arm) if arm.acquisition is None else self._asked(arm, arm.acquisition)
+        plan, splits = self.plan, self.plan.splits
+        model = Model(
+            network, splits.train.classes, splits.train.palette, plan.augmentation.scale, splits.median_size(1)
+        )
+        about = {"dataset": splits.train.name, "setting": arm.setting, "seed": str(arm.seed)}
+        files = {model_name(arm.setting, arm.seed): model_file(model, about)}
+        examples = spread(splits.test_names, EXAMPLES)
+        for name, labels, _ in label_images(network, splits.test, examples, model.scale, self.device):
+            files[prediction_name(arm.setting, arm.seed, name)] = label_map_png(labels, splits.train.palette)
+        yield record, files
+
+    def _full(self, arm: Arm) -> tuple[Record, Segmenter]:
+        record = Record(arm.setting, arm.seed, self._facts(arm))
+        network = self._fresh(arm.seed)
+        seconds = self._train(record, network, None, 0, self.plan.total_epochs)
+        self._measure(record, network, None)
+        record.rounds[0]["seconds"] = seconds
+        return record, network
+
+    def _asked(self, arm: Arm, acquisition: str) -> tuple[Record, Segmenter]:
+        saved = self.folder / state_name(arm.setting, arm.seed)
+        shared = Record.load(self.folder / state_name(FIRST, arm.seed))
+        record = Record.load(saved) if saved.exists() else replace(shared, setting=arm.setting)
+        record.facts = self._facts(arm)
+        logs = self._logs(record)
+        # the state of the last finished round holds its network: training, which has ended there, loads it
+        network, last = self._fresh(arm.seed), len(record.rounds) - 1
+        self._train(record, network, logs, last, self._epochs(last))
+        while len(record.rounds) < self.plan.rounds:
+            next_network = self._round(record, logs, network, acquisition)
+            if next_network is None:
+                break
+            network = next_network
+            record.save(saved)
+            if (before := len(record.rounds) - 2) > 0:  # the first round's state stays
+                self._state(record, before).unlink(missing_ok=True)
+        if self.plan.retrain:
+            again = self._fresh(arm.seed)
+            self._train(record, again, logs, len(record.rounds), self.plan.total_epochs)
+            counts = total(self._test(again))
+            record.facts |= {"accuracy_again": accuracy(counts), "miou_again": miou(counts)}
+        return record, network
+
+    def _round(
+        self, record: Record, logs: dict[str, Log], network: Segmenter | None, acquisition: str
+    ) -> Segmenter | None:
+        """Do the next round, append it to the record, and return its network; None if no pixel is left to ask."""
+        start, number, plan = perf_counter(), len(record.rounds), self.plan
+        before = {name: log.asked for name, log in logs.items()}
+        plan.asking.ask(
+            plan.splits.train,
+            logs,
+            plan.counts[number],
+            find_acquisition(acquisition),
+            network,
+            self._seed(record.seed, "round", number),
+            self.device,
+        )
+        if all(log.asked == before[name] for name, log in logs.items()):
+            return None
+        for name, log in logs.items():
+            record.tell(name, number, log, before[name])
+        asking = perf_counter() - start
+        if network is None or not plan.warm:
+            network = self._fresh(record.seed)
+        seconds = self._train(record, network, logs, number, self._epochs(number))
+        start = perf_counter()
+        self._measure(record, network, logs)
+        earlier = record.rounds[-2]["seconds"] if number else 0.0
+        record.rounds[-1]["seconds"] = earlier + asking + seconds + perf_counter() - start
+        return network
+
+    def _train(
+        self, record: Record, network: Segmenter, logs: Mapping[str, Log] | None, number: int, epochs: int
+    ) -> float:
+        """Train a network in place for a round, or for the rest of it. Returns the seconds that the round took."""
+        plan, seed = self.plan, self._seed(record.seed, "training", number)
+        labels: Annotated = Labels(plan.splits, logs)
+        history = train(
+            network,
+            Batches(plan.splits.train, labels, plan.augmentation, plan.batch, seed),
+            replace(plan.recipe, epochs=epochs),
+            seed,
+            self.device,
+            self._state(record, number),
+            class_weights=class_weights(labelled_pixels(plan.splits, logs)) if plan.class_weights else None,
+            validate=validator(plan.splits.validation, plan.augmentation.scale, self.device),
+        )
+        if not any(row["round"] == number for row in record.history):
+            record.history += [{"round": number, **row} for row in history]
+        return history[-1]["seconds"]
+
+    def _measure(self, record: Record, network: Segmenter, logs: Mapping[str, Log] | None) -> None:
+        """Append the row of a round to the record, without seconds, and its test results."""
+        number, splits = len(record.rounds), self.plan.splits
+        tested = self._test(network)
+        record.test(number, tested)
+        record.rounds.append({"round": number, **round_row(splits, tested, logs)})
+
+    def _test(self, network: Segmenter) -> dict[str, NDArray[np.int64]]:
+        """The confusion matrix of each test image."""
+        splits, scale = self.plan.splits, self.plan.augmentation.scale
+        found = label_images(network, splits.test, splits.test_names, scale, self.device)
+        return {name: counts for name, _, counts in found if counts is not None}
+
+    def _fresh(self, seed: int) -> Segmenter:
+        """The network with its first weights."""
+        plan, classes = self.plan, len(self.plan.splits.train.classes)
+        network = build(plan.network, classes, plan.width, plan.from_scratch, self._seed(seed, "initial weights"))
+        if network.head is not None:
+            network.body.dropout = plan.asking.dropout
+        return network
+
+    def _epochs(self, number: int) -> int:
+        return self.plan.recipe.epochs if number else self.plan.first_epochs
+
+    def _logs(self, record: Record) -> dict[str, Log]:
+        splits = self.plan.splits
+        seeds = {name: self._seed(record.seed, name, "log") for name in splits.names}
+        return record.logs(splits.names, len(splits.train.classes), seeds)
+
+    def _facts(self, arm: Arm) -> dict[str, Any]:
+        plan, asks = self.plan, arm.acquisition is not None
+        found = find_acquisition(arm.acquisition) if arm.acquisition is not None else None
+        return {
+            "dataset": plan.splits.train.name,
+            "network": plan.network,
+            "acquisition": found.name if found else FULL,
+            "selection": plan.asking.selection_name(found) if found else "every pixel",
+            "oracle": plan.asking.oracle_name if asks else "label map",
+            "void": "asked" if plan.asking.ask_void and asks else "never asked",
+            "images": len(plan.splits.names),
+            "pixels": plan.splits.pixels,
+        }
+
+    def _state(self, record: Record, number: int) -> Path:
+        """The file of the state of a round's training."""
+        shared = number == 0 and record.setting != FULL
+        return self.folder / state_name(FIRST if shared else record.setting, record.seed, number)
+
+    def _seed(self, seed: int, *purpose: object) -> int:
+        return seed_for(seed, self.plan.splits.train.name, "active", *purpose)
