@@ -32,7 +32,7 @@ from lowpix.reveal.log import VOID
 from lowpix.study.source import Source
 
 ANSWERS = 15
-PLACE = "mlp-margin/0"
+PLACE = "mlp-facility/0"
 
 
 class Person:
@@ -140,7 +140,7 @@ def test_tables_are_those_of_an_image_study_that_a_person_answered(labelled: Pat
     asked = set(zip(told["image"], told["row"], told["column"], strict=True))
     assert not asked & set(zip(audits["image"], audits["row"], audits["column"], strict=True))
     assert (truth()[told["row"], told["column"]] == told["label"]).all()
-    log = Source(labelled).logs("mlp-margin")["photo_1", 0]
+    log = Source(labelled).logs("mlp-facility")["photo_1", 0]
     assert log.asked == ANSWERS
 
 

@@ -20,7 +20,7 @@ from lowpix.reveal.log import UNSURE
 from lowpix.segmenter.training import FORMAT
 from lowpix.study.folder import file_name, image_file
 from lowpix.study.kind import Kind, Rows, Table
-from lowpix.study.tables import CURVES, REVEALED
+from lowpix.study.tables import ADDED, CURVES, REVEALED
 from lowpix.weights import read_weights
 
 FULL = "full"
@@ -242,6 +242,7 @@ def _curves(run: Record) -> Iterator[dict[str, Any]]:
             "stop": "budget",
             "round": number,
             "asked": round(row["asked"]),
+            **dict.fromkeys(ADDED & set(CURVES.names)),
             "revealed": round(row["revealed"]),
             "fraction": row["revealed"] * run.facts["images"] / run.facts["pixels"],
             "accuracy": right,

@@ -53,7 +53,10 @@ class Bench:
     ) -> None:
         """Make the networks, and restore them as they were after the last fit, from their file or by its fits."""
         askable = np.ones(self.frame.shape, np.bool_)
-        session = ImageSession(self.small, askable, classes, seed=self.seed, inputs=inputs, history=HISTORY)
+        # without smoothing, so that newer questions come within half a second
+        session = ImageSession(
+            self.small, askable, classes, smoothing="none", seed=self.seed, inputs=inputs, history=HISTORY
+        )
         log = self._log(_learnt(answers), classes)
         log.fits = [count for count in fits if count <= log.asked]
         try:
@@ -105,7 +108,7 @@ class Bench:
         questions: list[Question] = [(cell, "audit") for cell in self._audit_pixels(due, answered)]
         wanted = min(AHEAD, most - len(learnt))
         if wanted > 0:
-            if self.session is None or self.labels is None or len(learnt) < FIRST:
+            if self.session is None:
                 picks = self._log(answers, classes).ask(wanted, None)
             else:
                 picks = self.session.ask(wanted + max(0, len(learnt) - self.session.log.asked))

@@ -17,7 +17,6 @@ from lowpix.annotate.store import Answer, Store
 from lowpix.data import IGNORE, Dataset
 from lowpix.data.check import require_sound
 from lowpix.metrics import accuracy, confusion, miou
-from lowpix.networks import find_network
 from lowpix.reveal.log import UNSURE
 from lowpix.storage import csv_bytes
 from lowpix.study.data import keep_data
@@ -27,7 +26,7 @@ from lowpix.study.label_maps import confidence_png, label_map_png
 from lowpix.study.settings import replace_section
 from lowpix.study.source import ANSWER_COLUMNS, ANSWERS
 
-ACQUISITION = "margin"
+ACQUISITION = "facility"
 SETTING = f"{NETWORK}-{ACQUISITION}"
 PAUSE = 60.0
 """Seconds. A longer time before an answer was a pause, and counts as this much in `seconds` of the tables."""
@@ -195,8 +194,8 @@ class Output:
 def settings_of(seed: int, stop: str, most: int) -> dict[str, Any]:
     """The settings of an image study in which a person answers, as `study.toml` keeps them."""
     return {
-        "network": NETWORK,
-        "members": find_network(NETWORK).members,
+        "network": [NETWORK],
+        "smoothing": ["none"],
         "members_from": "ensemble",
         "acquisition": [ACQUISITION],
         "oracle_noise": 0.0,
