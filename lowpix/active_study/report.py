@@ -35,9 +35,10 @@ def _miou_rows(rounds: pd.DataFrame) -> pd.DataFrame:
     text = means.map(lambda share: "" if math.isnan(share) else f"{100 * share:.1f}")
     text.columns = [f"{pixels:,.0f}" for pixels in means.columns]
     table = text.reset_index()
+    table.insert(1, "seeds", asked.groupby("setting")["seed"].nunique().astype(str).to_numpy())
     full = rounds.loc[rounds["acquisition"] == "full", "miou"]
     if len(full):
-        row = dict.fromkeys(table.columns, "") | {"setting": "full"}
+        row = dict.fromkeys(table.columns, "") | {"setting": "full", "seeds": str(len(full))}
         table = pd.concat([table, pd.DataFrame([row])], ignore_index=True)
         table["all"] = ["" if name != "full" else f"{100 * full.mean():.1f}" for name in table["setting"]]
     return table
