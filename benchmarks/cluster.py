@@ -74,8 +74,10 @@ def _feeding(options: Options, scenes: Dataset, count: int, real: bool) -> Itera
     """The time of a unit beyond its own, by number of workers; `baseline` is the unit's own share of the time."""
     name = f"{count} {'real' if real else 'simulated'} workers"
 
+    images = Sent(scenes, scenes.images)  # generated once: a study reads a file
+
     def send(unit: int) -> partial[Any]:
-        return partial(_sleep, Sent(scenes, scenes.images), options.sleep)
+        return partial(_sleep, images, options.sleep)
 
     with tempfile.TemporaryDirectory() as folder, _machines(Path(folder), count, real) as (address, scheduler):
         cluster = Cluster(address, send, lambda processor: None)

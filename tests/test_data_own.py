@@ -165,16 +165,16 @@ def test_photographs_that_cannot_be_read_and_linked_folders_are_named(
     photographs(tmp_path / "elsewhere", "c")
     (tmp_path / "own/images/linked").symlink_to(tmp_path / "elsewhere")
     unread, linked = open_dataset("folder", tmp_path / "own").warnings()
-    assert "4 photographs are left out" in unread
-    assert unread.endswith("IMG_1.HEIC, IMG_2.dng, IMG_3.CR2, …")
-    assert linked.endswith("1 linked folders are not followed: linked")
+    assert "left out, because pillow cannot read the format" in unread
+    assert unread.endswith(": IMG_1.HEIC, IMG_2.dng, IMG_3.CR2, … (4)")
+    assert linked.endswith("linked folders are not followed: linked (1)")
     assert run_command("lowpix.doctor", [str(tmp_path / "own")]) == 0
     shown = capsys.readouterr().out
     assert "2 warnings" in shown
     assert unread in shown
     for path in (tmp_path / "own/images").glob("*.png"):
         path.unlink()
-    with refused("holds no image", "4 photographs are left out", "IMG_1.HEIC"):
+    with refused("holds no image", "left out, because pillow cannot", "IMG_1.HEIC"):
         open_dataset("folder", tmp_path / "own")
 
 

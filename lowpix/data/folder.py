@@ -171,9 +171,9 @@ def _image_files(folder: Path, deep: bool, label_files: Iterable[Path]) -> tuple
             raise InputError(f"{path}: {files[name].name} is there too: names without suffix must differ")
         files[name] = path
     skipped = [
-        f"{len(paths)} {what}: {_some(path.relative_to(folder) for path in paths)}"
+        f"{what}: {_some(path.relative_to(folder) for path in paths)} ({len(paths)})"
         for paths, what in (
-            (unread, "photographs are left out, because pillow cannot read their format (convert them to JPEG)"),
+            (unread, "left out, because pillow cannot read the format (convert to JPEG)"),
             (links if deep else [], "linked folders are not followed"),
         )
         if paths

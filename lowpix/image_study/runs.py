@@ -69,9 +69,9 @@ def _sent(
     task: "_Task", finished: set[tuple[Any, ...]], units: Sequence[Unit]
 ) -> Callable[[], Iterator[Finished]]:
     """The work on some units, with their images."""
-    names = [name for name, _ in units]
-    done = {key for key in finished if key[2] in names}
-    return partial(replace(task, dataset=Sent(task.dataset, names), study=None, done=done), units)
+    images = Sent(task.dataset, [name for name, _ in units])
+    done = {(setting.name, seed, name) for setting in task.settings for name, seed in units} & finished
+    return partial(replace(task, dataset=images, study=None, done=done), units)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def run_order(
 
 def _sent(task: "_Task", image_work: ImageWork) -> Callable[[], Iterator[OrderRun]]:
     """The work on an image, with the image."""
-    finished = {key for key in task.finished if key[2] == image_work.image}
+    finished = {(arm, seed, image_work.image) for arm in ARMS for seed in image_work.logs} & task.finished
     return partial(replace(task, dataset=Sent(task.dataset, [image_work.image]), finished=finished), image_work)
 
 

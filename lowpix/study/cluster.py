@@ -10,7 +10,7 @@ import time
 import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
@@ -42,7 +42,7 @@ class Cluster(Generic[Unit, Result]):
     send: Callable[[Unit], Callable[[], Iterable[Result]]]
     """Makes of a unit a call that needs no file of this machine. It is made when the unit's turn comes."""
     seen: Callable[[str], None]
-    """Is told the kind of processor of each worker that has done something."""
+    """Is told each kind of processor that has done a unit, once."""
     patience: float = PATIENCE
 
 
@@ -82,6 +82,7 @@ def on_cluster(
     from distributed import CancelledError, KilledWorker, wait
 
     waiting, lost, running = deque(units), list[Unit](), dict["Future[Any]", Unit]()
+    kinds: set[str] = set()
     with _connected(cluster) as client:
         try:
             since = time.monotonic()
@@ -113,14 +114,19 @@ def on_cluster(
                     except KilledWorker:
                         lost.append(unit)
                         continue
-                    except CancelledError:
-                        raise WorkError(f"--cluster {cluster.address}: the scheduler is gone") from None
                     finally:
                         future.release()
-                    cluster.seen(kind)
+                    if kind not in kinds:
+                        cluster.seen(kind)
+                        kinds.add(kind)
                     yield from results
+        except CancelledError:
+            raise WorkError(f"--cluster {cluster.address}: the scheduler is gone") from None
         finally:
-            client.cancel(list(running), force=True)
+            with suppress(
+                OSError, TimeoutError, RuntimeError, ValueError, CancelledError
+            ):  # if the scheduler is gone
+                client.cancel(list(running), force=True)
     if lost:
         others = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
         raise WorkError(f"{lost[0]}{others}: killed each worker that tried it; the rest is done")
