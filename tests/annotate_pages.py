@@ -91,7 +91,7 @@ class Running:
 
 
 def start(photos: Path, *arguments: str, port: int | None = None) -> Running:
-    """Start a server for photographs, whose answers lie beside their folder, or for the data set of the arguments."""
+    """Start a server for photographs, whose answers lie beside them, or for the data set of the arguments."""
     given = ["--no-browser", "--port", str(port or 0), *arguments]
     if "--dataset" not in given:
         given.append(str(photos))
