@@ -326,7 +326,7 @@ def test_what_does_not_fit_is_refused_in_one_line(other: Path, tmp_path: Path) -
         Project(replace(options(other), classes="sky"))
     with refused("--out", "input"):
         Project(options(other, out=other / "labels"))
-    with refused("--photos", "--dataset"):
+    with refused("--dataset camvid", "left out"):
         Project(options(other, dataset="camvid"))
     first = Project(options(other))
     with refused("another annotate"):

@@ -58,7 +58,8 @@ def test_keys_and_clicks_are_counted_as_the_readme_counts_them(tmp_path: Path) -
     camvid = table.loc["camvid_image"]
     answers = {("keys", 0.9): 79, ("keys", 0.95): 214, ("clicks", 0.95): 106}
     assert {key: int(camvid.loc[key, "median_answers"]) for key in answers} == answers
-    assert int(camvid.loc[("clicks", 0.95), "median_seconds"]) == round(5 * 0.9 + 101 * 2.4)
+    seconds = float(camvid.loc[("clicks", 0.95), "median_seconds"])
+    assert seconds == pytest.approx(5 * 0.9 + 101 * 2.4, abs=2.4)  # the median may lie between two clicks
     assert camvid.loc[("keys", 0.98), "median_seconds"] == ">900"  # 1,000 keys
     noc = pd.read_csv(tmp_path / "noc.csv")
     assert (noc["noc"] <= noc["cap"]).all()

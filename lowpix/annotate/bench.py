@@ -70,6 +70,11 @@ class Bench:
         wanted, known = _told(_learnt(answers)), self._known
         return len(wanted) + len(known) - 2 * _common(wanted, known)
 
+    @property
+    def learnt(self) -> int:
+        """Number of answers that labels and questions follow."""
+        return len(self._known)
+
     def round(self, answers: Sequence[Answer]) -> bool:
         """Train on all answers but audits, and label the image. Returns whether a fit ran."""
         assert self.session is not None, "begin comes first"

@@ -37,8 +37,8 @@ class WorkOptions:
     """Largest number of answers that an image learns from."""
     target: Annotated[float, above(0, 1)] = 0.9
     """Share of pixels labelled right, with --stop audit."""
-    export: Literal["coco"] | None = None
-    """Write the finished images in this format, too, and end. coco: annotations.json with masks in run lengths."""
+    export: Literal["none", "coco"] = "none"
+    """coco: write annotations.json with masks in run lengths beside the tables, and end without a page."""
     simulate: bool = False
     """Let true label maps answer, on the same page, where the data set has them."""
     seed: Annotated[int, between(0, 2**32 - 1)] = 0
@@ -61,5 +61,6 @@ class Options(ServerOptions, WorkOptions, DataOptions):
     def check(self) -> None:
         """Raise InputError for the first option that breaks a rule, with its name and the rule."""
         check_options(self)
-        only = self.photos is None or (self.dataset == "scenes" and self.data_root is None)
-        require("photos", self.photos, only, "left out with --dataset and --data-root")
+        beside = "left out beside the folder of photographs"
+        require("dataset", self.dataset, self.photos is None or self.dataset in ("scenes", "folder"), beside)
+        require("data_root", self.data_root, self.photos is None or self.data_root is None, beside)

@@ -193,7 +193,7 @@ def annotate(options: Options) -> Project:
     try:
         with one_thread():
             engine.start()
-            if not options.export:
+            if options.export == "none":
                 truth = project.truth if options.simulate else None
                 server = Server(
                     project.store, engine, project.dataset, project.fixed_classes, truth, project.write

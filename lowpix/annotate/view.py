@@ -45,6 +45,7 @@ def view_of(store: Store, image: int, bench: Bench | None, stop: Stop) -> dict[s
         "questions": [(*frame.pixel(cell), kind) for cell, kind in bench.questions if cell not in answered],
         "version": bench.version if bench.labels is not None else 0,
         "behind": behind,
+        "learnt": bench.learnt,
         "work": "preparing" if bench.session is None else "ready" if current else "training",
         "audit": audit,
         "over": _over(stop, len(learnt), audit),

@@ -23,7 +23,8 @@ let drawn = 0; // version of the labels on the canvas
 let fetching = false;
 let given = new Set(); // pixels of this image that were answered on this page
 let answered = 0; // key presses and clicks that answered, since the page was opened
-let unanswered = []; // times of key presses that no newer questions have followed, with the version at that time
+let before = null; // answers that the image had when it was opened
+let unlearnt = []; // times of key presses that the questions do not follow yet, each with the number of its answer
 
 const queue = new Queue(start.project, acknowledged, (line) => tell(line), (count) => showUnsaved(count, lost));
 const live = new Live(seen, () => { lost = true; showUnsaved(queue.requests.length, lost); });
@@ -37,7 +38,8 @@ function open(number) {
     view = question = own = back = null;
     drawn = 0;
     given = new Set(queue.pending(number).map(({ row, column }) => `${row} ${column}`));
-    unanswered = [];
+    before = null;
+    unlearnt = [];
     history.replaceState(null, "", `#${number}`);
     picture.clear();
     const photo = new Image();
@@ -79,12 +81,11 @@ function seen(news) {
   picture.setColours(view.classes.map(({ colour }) => colour));
   picture.size = view.size;
   picture.cells = view.cells;
-  if (view.version && view.behind === 0) {
-    for (const [time, version] of unanswered) {
-      if (view.version > version) performance.measure("newer", { start: time, end: performance.now() });
-    }
-    unanswered = unanswered.filter(([, version]) => view.version <= version);
+  before ??= view.answers.length;
+  for (const [time, number] of unlearnt) {
+    if (view.learnt >= number) performance.measure("newer", { start: time, end: performance.now() });
   }
+  unlearnt = unlearnt.filter(([, number]) => !(view.learnt >= number));
   const next = neighbour(1, "open");
   if (picture.photo && next !== null && next !== fetched) {
     fetched = next;
@@ -133,10 +134,10 @@ function answer(label) {
   if (!pixel || !view?.size) return;
   const [row, column] = pixel;
   const now = performance.now();
-  unanswered.push([now, view.version]);
   notice = "";
   given.add(`${row} ${column}`);
   answered += 1;
+  unlearnt.push([now, before + given.size]);
   queue.add({
     type: "answer", image, row, column, answer: label, kind: own ? "shown" : question[2],
     seconds: Math.round(now - since) / 1000,
