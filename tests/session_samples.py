@@ -90,4 +90,4 @@ def assert_same_bits(session: ImageSession, other: ImageSession) -> None:
 
 
 every_acquisition = pytest.mark.parametrize("acquisition", ACQUISITIONS)
-every_network = pytest.mark.parametrize("network", ["mlp", "gp", pytest.param("unet", marks=pytest.mark.slow)])
+every_network = pytest.mark.parametrize("network", ["mlp", "gp", "mlp+gp", pytest.param("unet", marks=pytest.mark.slow)])

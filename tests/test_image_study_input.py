@@ -96,7 +96,7 @@ def test_a_bad_option_is_one_line_and_exit_code_2(
         ("--zebra 3", ["--zebra"]),
         ("--acquisitin margin", ["--acquisition"]),  # what was meant
         ("--dataset coco", ["--dataset", "coco", "camvid", "folder", "scenes"]),
-        ("--network cnn", ["--network", "cnn", "mlp", "mlp_float32", "gp", "unet"]),
+        ("--network cnn", ["--network", "cnn", "mlp", "mlp_float32", "gp", "mlp+gp", "unet"]),
         ("--stop never", ["--stop", "never", "target", "budget"]),
         ("--members-from hope", ["--members-from", "hope", "ensemble", "dropout"]),
     ],

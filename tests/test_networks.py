@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from refusals import refused
 from torch import nn
 
-from lowpix.networks import NETWORKS, Network, Parameters, Solver, find_network
+from lowpix.networks import NETWORKS, MixedNetwork, Network, Parameters, Solver, find_network
 from lowpix.networks.features import FEATURES, SEGMENT_SCALES, pixel_features
 from lowpix.networks.learner import Learner, Solution, train
 
@@ -19,8 +19,9 @@ CLASSES, MEMBERS = 3, 2
 CPU = torch.device("cpu")
 SIZES = [(37, 53), (16, 16), (59, 71), (1, 40), (23, 1), (1, 1)]  # odd, of several tiles, and as thin as it gets
 
-every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
-TRAINED = [network for network in NETWORKS.values() if not isinstance(network, Solver)]
+SINGLE = [network for network in NETWORKS.values() if not isinstance(network, MixedNetwork)]
+every_network = pytest.mark.parametrize("network", SINGLE, ids=lambda one: one.name)
+TRAINED = [network for network in SINGLE if not isinstance(network, Solver)]
 every_size = pytest.mark.parametrize("size", SIZES, ids=lambda size: "×".join(map(str, size)))
 
 
@@ -111,7 +112,7 @@ def test_rows_give_what_tiles_give_at_those_pixels(network: Network, size: tuple
     torch.testing.assert_close(logits[0], expected.float(), **tolerance(inputs))
 
 
-@pytest.mark.parametrize("network", [one for one in NETWORKS.values() if one.stacks], ids=lambda one: one.name)
+@pytest.mark.parametrize("network", [one for one in SINGLE if one.stacks], ids=lambda one: one.name)
 def test_a_stack_holds_each_session_apart(network: Network) -> None:
     pixels = torch.arange(30)
     inputs = [inputs_of(network.name, size) for size in ((37, 53), (59, 71))]

@@ -231,7 +231,7 @@ def test_an_order_study_of_it_is_refused(tmp_path: Path) -> None:
     )
     tables = image_study(options).tables()
     assert set(tables.summary["setting"]) == {"gp-margin", "gp-margin-edges"}
-    with refused(tmp_path / "gp", "gp is not trained by steps"):
+    with refused(tmp_path / "gp", "gp is solved"):
         read_given(Source(tmp_path / "gp"), "gp-margin")
 
 

@@ -39,6 +39,7 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "percent": {"acquisition": "bald", "selection": Selection(percent=10)},
     "noisy": {"acquisition": "power_bald", "members": 3},
     "spread": {"acquisition": "stratified"},
+    "mixed": {"network": "mlp+gp"},
     "solved": {"network": "gp", "members": 1, "smoothing": "edges"},
     "dropout": {"acquisition": "bald", "dropout": 0.4, "samples": 6},
 }

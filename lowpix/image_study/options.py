@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 class NetworkOptions:
     """The network of an image."""
 
-    network: Annotated[tuple[Literal["mlp", "mlp_float32", "gp", "unet"], ...], NOT_EMPTY] = ("mlp",)
+    network: Annotated[tuple[Literal["mlp", "mlp_float32", "gp", "mlp+gp", "unet"], ...], NOT_EMPTY] = ("mlp",)
     """Several may be given; each with each acquisition is a setting.
     mlp: per-pixel networks, in bfloat16 if the processor supports it;
     mlp_float32: the same in float32; gp: a Gaussian process, solved instead of trained;
-    unet: a convolutional network."""
+    mlp+gp: the mean of both; unet: a convolutional network."""
     smoothing: Annotated[tuple[Literal["none", "edges"], ...], NOT_EMPTY] = ("none",)
     """Several may be given, likewise. edges: smooth the probabilities along the edges of the image."""
     members: Annotated[int | None, between(1, 1000)] = None
-    """Number of networks in the ensemble of an image; if not given, 4 for mlp and 1 for gp and unet."""
+    """Number of networks in the ensemble of an image; if not given, 4 for mlp and mlp+gp, 1 for gp and unet."""
     members_from: Literal["ensemble", "dropout"] = "ensemble"
     """Members that acquisitions compare. ensemble: several networks; dropout: Monte-Carlo samples of one."""
     mc_samples: Annotated[int, between(1, 10_000)] = 32

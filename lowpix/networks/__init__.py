@@ -2,13 +2,14 @@
 
 from lowpix.errors import choose
 from lowpix.networks.gp import GaussianProcess
+from lowpix.networks.mixed import MixedNetwork
 from lowpix.networks.network import Network, Parameters, Solver
 from lowpix.networks.pixel_mlp import PixelMLP
 from lowpix.networks.unet import UNet
 
 NETWORKS: dict[str, Network] = {
     network.name: network
-    for network in (PixelMLP(), PixelMLP("mlp_float32", exact=True), GaussianProcess(), UNet())
+    for network in (PixelMLP(), PixelMLP("mlp_float32", exact=True), GaussianProcess(), MixedNetwork(), UNet())
 }
 
 
@@ -17,4 +18,14 @@ def find_network(name: str) -> Network:
     return choose("--network", name, NETWORKS)
 
 
-__all__ = ["NETWORKS", "GaussianProcess", "Network", "Parameters", "PixelMLP", "Solver", "UNet", "find_network"]
+__all__ = [
+    "NETWORKS",
+    "GaussianProcess",
+    "MixedNetwork",
+    "Network",
+    "Parameters",
+    "PixelMLP",
+    "Solver",
+    "UNet",
+    "find_network",
+]

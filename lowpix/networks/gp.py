@@ -60,7 +60,7 @@ class GaussianProcess:
 
     def rows(self, inputs: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
         """`(n, F)` float32: the features of these pixels."""
-        return inputs[pixels]
+        return inputs[pixels].float()
 
     def solve(self, parameters: Parameters, rows: torch.Tensor, answers: torch.Tensor) -> Parameters:
         """The parameters that follow from the features `(n, F)` and classes `(n,)` of the revealed pixels.

@@ -21,7 +21,7 @@ BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam (arXiv 1412.6980)
 class _Saved(ABC):
     """Tensors and a step count that are written to a safetensors file, and read again."""
 
-    step = 0
+    step: int
 
     @property
     @abstractmethod
@@ -29,8 +29,8 @@ class _Saved(ABC):
         """All that the file holds, by name."""
 
     @abstractmethod
-    def _adopt(self, tensors: dict[str, torch.Tensor]) -> bool:
-        """Take over tensors on the CPU; false, with nothing changed, if they are of other networks."""
+    def adopt(self, tensors: dict[str, torch.Tensor], step: int) -> bool:
+        """Take over tensors and step count. If they are of other networks, change nothing and return false."""
 
     def copy(self) -> Self:
         """A snapshot. What is learned in one does not change the other: tensors are replaced, never written to."""
@@ -46,9 +46,8 @@ class _Saved(ABC):
         tensors, about = read_weights(path, FORMAT)
         if not isinstance(about.get("step"), int):
             raise InputError(f"{path}: does not say how many steps its networks were trained")
-        if not self._adopt(tensors):
+        if not self.adopt(tensors, about["step"]):
             raise InputError(f"{path}: holds networks of other shapes")
-        self.step = about["step"]
 
 
 class Learner(_Saved):
@@ -63,6 +62,7 @@ class Learner(_Saved):
         self.flat = torch.cat([value.flatten() for value in parameters.values()])
         self.first = torch.zeros_like(self.flat)
         self.second = torch.zeros_like(self.flat)
+        self.step = 0
 
     @property
     def parameters(self) -> Parameters:
@@ -74,11 +74,12 @@ class Learner(_Saved):
         """The parameters in a row, and their moments."""
         return {part: getattr(self, part) for part in PARTS}
 
-    def _adopt(self, tensors: dict[str, torch.Tensor]) -> bool:
+    def adopt(self, tensors: dict[str, torch.Tensor], step: int) -> bool:
         expected = (self.flat.shape, self.flat.dtype)
         if set(tensors) != set(PARTS) or any((one.shape, one.dtype) != expected for one in tensors.values()):
             return False
         self.flat, self.first, self.second = (tensors[part].to(self.flat.device) for part in PARTS)
+        self.step = step
         return True
 
 
@@ -94,6 +95,7 @@ class Solution(_Saved):
         self.network = network
         self.parameters = parameters
         self.shapes = {name: value.shape for name, value in parameters.items()}
+        self.step = 0
 
     def solve(self, rows: Any, answers: torch.Tensor) -> None:
         """Solve for the `rows` of all revealed pixels and their classes `(n,)` int64."""
@@ -105,7 +107,7 @@ class Solution(_Saved):
         """The parameters."""
         return self.parameters
 
-    def _adopt(self, tensors: dict[str, torch.Tensor]) -> bool:
+    def adopt(self, tensors: dict[str, torch.Tensor], step: int) -> bool:
         if set(tensors) != set(self.shapes):
             return False
         # all sizes that are 0 at first have grown to the same count
@@ -117,6 +119,43 @@ class Solution(_Saved):
         if any((one.shape, one.dtype) != (expected[name], torch.float32) for name, one in tensors.items()):
             return False
         self.parameters = {name: value.to(self.parameters[name].device) for name, value in tensors.items()}
+        self.step = step
+        return True
+
+
+class Mixture(_Saved):
+    """A trained and a solved part, which learn apart from the same answers. Its step count is that of training."""
+
+    def __init__(self, trained: Learner, solved: Solution) -> None:
+        self.trained, self.solved = trained, solved
+
+    @property
+    def parameters(self) -> Parameters:
+        """Those of both parts, whose names differ."""
+        return self.trained.parameters | self.solved.parameters
+
+    @property
+    def step(self) -> int:  # type: ignore[override]
+        """The number of training steps."""
+        return self.trained.step
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Those of both parts."""
+        return self.trained.tensors | self.solved.tensors
+
+    def copy(self) -> Self:
+        """A snapshot of both parts."""
+        return type(self)(self.trained.copy(), self.solved.copy())
+
+    def adopt(self, tensors: dict[str, torch.Tensor], step: int) -> bool:
+        """As for each part; if one refuses, nothing changes."""
+        other = self.copy()
+        of_training = {name: value for name, value in tensors.items() if name in PARTS}
+        of_solution = {name: value for name, value in tensors.items() if name not in PARTS}
+        if not (other.trained.adopt(of_training, step) and other.solved.adopt(of_solution, step)):
+            return False
+        self.trained, self.solved = other.trained, other.solved
         return True
 
 
