@@ -121,7 +121,7 @@ def choose(squared: torch.Tensor, targets: torch.Tensor) -> tuple[float, float, 
     """
     step = -(-len(targets) // MOST_COMPARED)
     squared, targets = squared[::step, ::step], targets[::step]
-    apart = squared[tuple(torch.triu_indices(*squared.shape, 1))]
+    apart = squared[tuple(torch.triu_indices(len(squared), len(squared), 1))]
     middle = max(float(apart.median()), 1e-6) if len(apart) else 1.0
     noises = torch.tensor(NOISES).to(targets)
     candidates = []
