@@ -60,8 +60,7 @@ def play(session: ImageSession, counts: list[int]) -> Prediction:
 
 
 def weights(session: ImageSession) -> list[torch.Tensor]:
-    learner = session.learner
-    return [learner.flat, learner.first, learner.second]
+    return [value for _, value in sorted(session.learner.tensors.items())]
 
 
 def same_weights(session: ImageSession, other: ImageSession) -> bool:
@@ -91,4 +90,6 @@ def assert_same_bits(session: ImageSession, other: ImageSession) -> None:
 
 
 every_acquisition = pytest.mark.parametrize("acquisition", ACQUISITIONS)
-every_network = pytest.mark.parametrize("network", ["mlp", pytest.param("unet", marks=pytest.mark.slow)])
+every_network = pytest.mark.parametrize(
+    "network", ["mlp", "gp", "mlp+gp", pytest.param("unet", marks=pytest.mark.slow)]
+)

@@ -44,6 +44,9 @@ def run(*arguments: object) -> int:
         ("--jobs 0", "--jobs 0"),
         ("--stack 0", "--stack 0"),
         ("--network unet --stack 2", "--stack 2: must be 1, since unet"),
+        ("--network mlp gp --members 4", "--members 4: must be 1, since gp has a single solution"),
+        ("--network mlp gp --members-from dropout", "--network gp: must be one with a last layer"),
+        ("--network mlp gp --acquisition bald", "--acquisition bald: must be given at least 2 members"),
         ("--oracle-noise 1.5", "--oracle-noise 1.5"),
         ("--oracle-noise nan", "--oracle-noise nan"),
         ("--oracle-refusal -0.1", "--oracle-refusal -0.1"),
@@ -93,7 +96,7 @@ def test_a_bad_option_is_one_line_and_exit_code_2(
         ("--zebra 3", ["--zebra"]),
         ("--acquisitin margin", ["--acquisition"]),  # what was meant
         ("--dataset coco", ["--dataset", "coco", "camvid", "folder", "scenes"]),
-        ("--network cnn", ["--network", "cnn", "mlp", "mlp_float32", "unet"]),
+        ("--network cnn", ["--network", "cnn", "mlp", "mlp_float32", "gp", "mlp+gp", "unet"]),
         ("--stop never", ["--stop", "never", "target", "budget"]),
         ("--members-from hope", ["--members-from", "hope", "ensemble", "dropout"]),
     ],

@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 from refusals import refused
 from torch import nn
 
-from lowpix.networks import NETWORKS, Network, Parameters, find_network
+from lowpix.networks import NETWORKS, MixedNetwork, Network, Parameters, Solver, find_network
 from lowpix.networks.features import FEATURES, SEGMENT_SCALES, pixel_features
-from lowpix.networks.learner import Learner, train
+from lowpix.networks.learner import Learner, Solution, train
 
 CLASSES, MEMBERS = 3, 2
 CPU = torch.device("cpu")
 SIZES = [(37, 53), (16, 16), (59, 71), (1, 40), (23, 1), (1, 1)]  # odd, of several tiles, and as thin as it gets
 
-every_network = pytest.mark.parametrize("network", NETWORKS.values(), ids=NETWORKS.keys())
+SINGLE = [network for network in NETWORKS.values() if not isinstance(network, MixedNetwork)]
+every_network = pytest.mark.parametrize("network", SINGLE, ids=lambda one: one.name)
+TRAINED = [network for network in SINGLE if not isinstance(network, Solver)]
 every_size = pytest.mark.parametrize("size", SIZES, ids=lambda size: "×".join(map(str, size)))
 
 
@@ -36,7 +38,12 @@ def inputs_of(name: str, size: tuple[int, int]) -> torch.Tensor:
     return NETWORKS[name].inputs(toy(*size)[0], CPU)
 
 
+def members_of(network: Network, members: int = MEMBERS) -> int:
+    return 1 if isinstance(network, Solver) else members
+
+
 def fresh(network: Network, inputs: torch.Tensor, seed: int = 0, members: int = MEMBERS) -> Parameters:
+    members = members_of(network, members)
     return network.initial(inputs, CLASSES, members, torch.Generator().manual_seed(seed))
 
 
@@ -60,8 +67,11 @@ def test_declares_how_it_is_trained(network: Network) -> None:
     assert find_network(network.name) is network
     assert network.members >= 1
     assert network.first_steps >= network.steps >= 1
-    assert 0 < network.learning_rate < 1
     assert isinstance(network.stacks, bool)
+    if isinstance(network, Solver):
+        assert (network.members, network.first_steps, network.steps) == (1, 1, 1)
+    else:
+        assert 0 < network.learning_rate < 1
 
 
 def test_unknown_network_lists_those_there_are() -> None:
@@ -75,11 +85,11 @@ def test_shapes_at_any_size(network: Network, size: tuple[int, int]) -> None:
     inputs = inputs_of(network.name, size)
     parameters = fresh(network, inputs)
     for value in parameters.values():
-        assert value.shape[0] == MEMBERS
+        assert value.shape[0] == members_of(network)
         assert value.dtype == torch.float32
         assert value.device == CPU
     logits = all_logits(network, parameters, inputs)
-    assert logits.shape == (MEMBERS, CLASSES, size[0] * size[1])
+    assert logits.shape == (members_of(network), CLASSES, size[0] * size[1])
     assert logits.dtype == inputs.dtype
     assert logits.isfinite().all()
 
@@ -97,12 +107,12 @@ def test_rows_give_what_tiles_give_at_those_pixels(network: Network, size: tuple
         assert rows.shape[-1] == count
         rows = rows[None]
     logits = network.logits(stacked(parameters), rows)
-    assert logits.shape == (1, MEMBERS, CLASSES, count)
+    assert logits.shape == (1, members_of(network), CLASSES, count)
     expected = all_logits(network, parameters, inputs)[..., pixels]
     torch.testing.assert_close(logits[0], expected.float(), **tolerance(inputs))
 
 
-@pytest.mark.parametrize("network", [one for one in NETWORKS.values() if one.stacks], ids=lambda one: one.name)
+@pytest.mark.parametrize("network", [one for one in SINGLE if one.stacks], ids=lambda one: one.name)
 def test_a_stack_holds_each_session_apart(network: Network) -> None:
     pixels = torch.arange(30)
     inputs = [inputs_of(network.name, size) for size in ((37, 53), (59, 71))]
@@ -114,7 +124,7 @@ def test_a_stack_holds_each_session_apart(network: Network) -> None:
     assert not torch.allclose(together[0], together[1])
 
 
-@every_network
+@pytest.mark.parametrize("network", TRAINED, ids=lambda one: one.name)
 def test_parameters_are_drawn_from_the_generator_alone(network: Network) -> None:
     inputs = inputs_of(network.name, (37, 53))
     torch.manual_seed(1)
@@ -143,14 +153,18 @@ def test_learns_a_toy_image_from_a_few_pixels(network: Network) -> None:
     inputs = inputs_of(network.name, (37, 53))
     pixels = torch.from_numpy(np.random.default_rng(3).choice(labels.size, 24, replace=False))
     answers = torch.from_numpy(labels.ravel().astype(np.int64))[pixels]
-    learner = Learner(fresh(network, inputs, members=network.members))
+    parameters = fresh(network, inputs, members=network.members)
+    learner = Solution(network, parameters) if isinstance(network, Solver) else Learner(parameters)
 
     def agreement() -> float:
         mean = all_logits(network, learner.parameters, inputs).softmax(1).mean(0)
         return float((mean.argmax(0).numpy() == labels.ravel()).mean())
 
     before = agreement()
-    train(network, [learner], [network.rows(inputs, pixels)], [answers], network.first_steps)
+    if isinstance(learner, Solution):
+        learner.solve(network.rows(inputs, pixels), answers)
+    else:
+        train(network, [learner], [network.rows(inputs, pixels)], [answers], network.first_steps)
     assert before < 0.7
     assert agreement() > 0.9
     assert learner.step == network.first_steps

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from lowpix.networks import NETWORKS, Network, Parameters
+from lowpix.networks import NETWORKS, MixedNetwork, Network, Parameters
 from lowpix.networks.learner import Learner, padded, train
 
 FEATURES = 21
@@ -41,7 +41,8 @@ def assert_same_bits(pupils: list[Pupil], others: list[Pupil]) -> None:
         assert all(torch.equal(a, b) for a, b in zip(pupil.state(), other.state(), strict=True))
 
 
-stacking = [network for network in NETWORKS.values() if network.stacks]
+single = [network for network in NETWORKS.values() if not isinstance(network, MixedNetwork)]
+stacking = [network for network in single if network.stacks]
 every_stacking_network = pytest.mark.parametrize("network", stacking, ids=lambda network: network.name)
 
 

@@ -21,12 +21,11 @@ from session_samples import (
     right,
     same_weights,
     start,
-    weights,
 )
 
 from lowpix.image_study import Options, image_study
 from lowpix.image_study.loop import Case, reveal
-from lowpix.networks.learner import FORMAT, PARTS
+from lowpix.networks.learner import FORMAT
 from lowpix.reveal.log import UNSURE, VOID, Log
 from lowpix.reveal.oracle import LabelMapOracle
 from lowpix.reveal.schedule import Schedule
@@ -40,6 +39,8 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "percent": {"acquisition": "bald", "selection": Selection(percent=10)},
     "noisy": {"acquisition": "power_bald", "members": 3},
     "spread": {"acquisition": "stratified"},
+    "mixed": {"network": "mlp+gp"},
+    "solved": {"network": "gp", "members": 1, "smoothing": "edges"},
     "dropout": {"acquisition": "bald", "dropout": 0.4, "samples": 6},
 }
 every_setting = pytest.mark.parametrize("setting", SETTINGS.values(), ids=SETTINGS.keys())
@@ -221,7 +222,9 @@ def check_refused(session: ImageSession, log: Log, networks: Path | None, *parts
 
 
 @pytest.mark.parametrize(
-    "other", [{"members": 3}, {"network": "unet"}, {"dropout": 0.5}], ids=["members", "network", "dropout"]
+    "other",
+    [{"members": 3}, {"network": "unet"}, {"network": "gp", "members": 1}, {"dropout": 0.5}],
+    ids=["members", "network", "solved", "dropout"],
 )
 def test_networks_of_another_shape_are_refused(tmp_path: Path, other: dict[str, Any]) -> None:
     path = tmp_path / "networks.safetensors"
@@ -248,8 +251,7 @@ def test_a_file_that_holds_no_networks_is_refused(tmp_path: Path, content: bytes
         session.save_networks(path)
         path.write_bytes(path.read_bytes()[:-100])
     elif content == "no step":
-        tensors = dict(zip(PARTS, weights(session), strict=True))
-        path.write_bytes(weights_file(tensors, FORMAT, {}))
+        path.write_bytes(weights_file(session.learner.tensors, FORMAT, {}))
     elif content == "no moments":
         path.write_bytes(weights_file({"flat": session.learner.flat}, FORMAT, {"step": 3}))
     elif isinstance(content, bytes):

@@ -24,6 +24,7 @@ from session_samples import (
     weights,
 )
 
+from lowpix.networks import NETWORKS
 from lowpix.reveal.acquisition import ACQUISITIONS
 from lowpix.reveal.log import UNSURE, VOID
 from lowpix.reveal.session import ImageSession, Selection, fit
@@ -94,7 +95,7 @@ def test_predict_says_what_the_members_say_on_average() -> None:
 @every_network
 def test_same_seed_same_bits_and_another_seed_others(network: str) -> None:
     one, same, other = (start(network=network, members=1, seed=seed) for seed in (3, 3, 4))
-    assert not same_weights(one, other)
+    assert network == "gp" or not same_weights(one, other)  # gp draws none
     assert one.ask(5).tolist() != other.ask(5).tolist()
     torch.manual_seed(0)
     np.random.seed(0)  # global random state must be of no account
@@ -244,7 +245,7 @@ def test_with_nothing_revealed_there_is_nothing_to_fit() -> None:
         ({"acquisition": "error_depth", "truth": TRUTH[1:]}, ["--acquisition error_depth", "true label map"]),
         ({"acquisition": "bald", "members": 1}, ["--acquisition bald", "at least 2", "--members"]),
         ({"acquisition": "guess"}, ["--acquisition guess", *ACQUISITIONS]),
-        ({"network": "cnn"}, ["--network cnn", "mlp, mlp_float32, unet"]),
+        ({"network": "cnn"}, ["--network cnn", *NETWORKS]),
     ],
 )
 def test_a_session_that_cannot_be(changes: dict[str, Any], parts: list[str]) -> None:

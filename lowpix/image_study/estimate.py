@@ -1,48 +1,47 @@
 """Estimate the time of a run before a study begins."""
 
-import math
 from dataclasses import replace
 from time import perf_counter
 
 import numpy as np
-import torch
 
 from lowpix.image_study.loop import Case
-from lowpix.networks.learner import train
 from lowpix.reveal.schedule import Schedule
+from lowpix.reveal.session import fit
 from lowpix.study.work import one_thread
 
 STEPS = 2
-"""Number of training steps that are timed."""
+"""Largest number of training steps that are timed."""
 
 
 def seconds_a_run(case: Case, schedule: Schedule) -> float:
     """Estimated seconds of a run that goes to its budget, from a few timed steps on one thread.
 
-    A round is one prediction, which always takes the same time, and some training steps. The time of a step grows
-    linearly with the revealed pixels, so it is measured at the smallest and the largest number and interpolated.
+    A round is some training steps and one prediction. The time of both grows about linearly with the revealed
+    pixels, so it is measured at the smallest and the largest number and interpolated. The case cannot be used
+    afterwards, because its session was told invented answers.
     """
     session, network = case.session, case.session.network
     room = min(schedule.budget, int(session.log.candidates().sum()))  # an image has no more pixels to ask
     schedule = replace(schedule, first=min(schedule.first, room), budget=room)
     with one_thread():
-        session.predict()  # not timed: the first prediction is slower
-        start = perf_counter()
-        session.predict()
-        predict = perf_counter() - start
-        fewest, most = (_seconds_a_step(case, count) for count in (schedule.first, schedule.budget))
+        _seconds(case, schedule.first)  # not counted: the first round is slower
+        counts = [schedule.first, max(schedule.budget, schedule.first + 1)]
+        ends = np.array([_seconds(case, count) for count in (schedule.first, schedule.budget)])
     asked = np.array(schedule.asked())
-    step = np.interp(asked, [schedule.first, max(schedule.budget, schedule.first + 1)], [fewest, most])
+    step, predict = (np.interp(asked, counts, seconds) for seconds in ends.T)
     steps = np.where(np.arange(len(asked)) == 0, network.first_steps, network.steps)
-    return float(case.preparation + (predict + step * steps).sum())
+    return float(case.preparation + (step * steps + predict).sum())
 
 
-def _seconds_a_step(case: Case, count: int) -> float:
+def _seconds(case: Case, count: int) -> tuple[float, float]:
+    """Seconds of a training step and of a prediction with `count` revealed pixels, whose classes are invented."""
     session = case.session
-    pixels = torch.randint(math.prod(case.session.shape), (count,), generator=torch.Generator().manual_seed(0))
-    rows = [session.network.rows(session.inputs, pixels.to(session.device))]
-    answers = [torch.zeros(count, dtype=torch.int64, device=session.device)]
-    train(session.network, [session.learner.copy()], rows, answers, 1)
+    question = session.log.ask(count - session.log.asked, None)
+    session.tell(question, (np.arange(len(question)) % session.classes).astype(np.uint8))
+    steps = min(STEPS, session.network.steps)
     start = perf_counter()
-    train(session.network, [session.learner.copy()], rows, answers, STEPS)
-    return (perf_counter() - start) / STEPS
+    fit([session], steps)
+    middle = perf_counter()
+    session.predict()
+    return (middle - start) / steps, perf_counter() - middle

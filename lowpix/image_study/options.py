@@ -16,15 +16,16 @@ if TYPE_CHECKING:
 class NetworkOptions:
     """The network of an image."""
 
-    network: Annotated[tuple[Literal["mlp", "mlp_float32", "unet"], ...], NOT_EMPTY] = ("mlp",)
+    network: Annotated[tuple[Literal["mlp", "mlp_float32", "gp", "mlp+gp", "unet"], ...], NOT_EMPTY] = ("mlp",)
     """Several may be given; each with each acquisition is a setting.
     mlp: per-pixel networks, in bfloat16 if the processor supports it;
-    mlp_float32: the same in float32; unet: a convolutional network."""
+    mlp_float32: the same in float32; gp: a Gaussian process, solved instead of trained;
+    mlp+gp: the mean of both; unet: a convolutional network."""
     smoothing: Annotated[tuple[Literal["none", "edges"], ...], NOT_EMPTY] = ("edges",)
     """Several may be given, likewise.
     edges: probabilities are smoothed along the edges of the image; none: they are not."""
     members: Annotated[int | None, between(1, 1000)] = None
-    """Number of networks in the ensemble of an image; if not given, 4 for mlp and 1 for unet."""
+    """Number of networks in the ensemble of an image; if not given, 4 for mlp and mlp+gp, 1 for gp and unet."""
     members_from: Literal["ensemble", "dropout"] = "ensemble"
     """Members that acquisitions compare. ensemble: several networks; dropout: Monte-Carlo samples of one."""
     mc_samples: Annotated[int, between(1, 10_000)] = 32
@@ -98,12 +99,17 @@ class Options(ClusterOptions, RunOptions, RepeatOptions, AskingOptions, NetworkO
 
     def check(self) -> None:
         """Raise InputError for the first option that breaks a rule, with its name and the rule."""
-        from lowpix.networks import find_network
+        from lowpix.networks import Solver, find_network
         from lowpix.reveal.acquisition import find_acquisition
 
         check_options(self)
         self.check_cluster()
         networks = [find_network(name) for name in self.network]
+        for network in networks:
+            layer = "one with a last layer to drop out, such as mlp, with --members-from dropout"
+            require("network", network.name, network.width > 0 or not self._dropout, layer)
+            single = f"1, since {network.name} has a single solution"
+            require("members", self.members, not isinstance(network, Solver) or self.members in (None, 1), single)
         fewest = min(self.members or network.members for network in networks)
         compared = self.mc_samples if self._dropout else fewest
         for name in self.acquisition:

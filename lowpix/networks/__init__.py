@@ -1,12 +1,15 @@
 """Small networks, trained from scratch for each image. To add one, write a file here and list it in NETWORKS."""
 
 from lowpix.errors import choose
-from lowpix.networks.network import Network, Parameters
+from lowpix.networks.gp import GaussianProcess
+from lowpix.networks.mixed import MixedNetwork
+from lowpix.networks.network import Network, Parameters, Solver
 from lowpix.networks.pixel_mlp import PixelMLP
 from lowpix.networks.unet import UNet
 
 NETWORKS: dict[str, Network] = {
-    network.name: network for network in (PixelMLP(), PixelMLP("mlp_float32", exact=True), UNet())
+    network.name: network
+    for network in (PixelMLP(), PixelMLP("mlp_float32", exact=True), GaussianProcess(), MixedNetwork(), UNet())
 }
 
 
@@ -15,4 +18,14 @@ def find_network(name: str) -> Network:
     return choose("--network", name, NETWORKS)
 
 
-__all__ = ["NETWORKS", "Network", "Parameters", "PixelMLP", "UNet", "find_network"]
+__all__ = [
+    "NETWORKS",
+    "GaussianProcess",
+    "MixedNetwork",
+    "Network",
+    "Parameters",
+    "PixelMLP",
+    "Solver",
+    "UNet",
+    "find_network",
+]

@@ -15,7 +15,9 @@ OCTAVES = 4  # of Fourier coordinates; the period of the coarsest is the image's
 SEGMENT_SCALES = (50, 200, 800)  # of Felzenszwalb and Huttenlocher's graph-based segments, fine to coarse
 BLOCK = 1 << 20  # pixels
 HALO = 4 * max(SCALES) + 1  # rows above and below a block that its scale space and gradients read
-FEATURES = 3 + 7 * len(SCALES) + 2 + 4 * OCTAVES + 5 * len(SEGMENT_SCALES)
+PLACE = slice(3 + 7 * len(SCALES), 5 + 7 * len(SCALES))  # the features that are coordinates
+FOURIER = slice(PLACE.stop, PLACE.stop + 4 * OCTAVES)  # and those that are their sines and cosines
+FEATURES = FOURIER.stop + 5 * len(SEGMENT_SCALES)
 
 
 def pixel_features(

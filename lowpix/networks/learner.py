@@ -1,14 +1,15 @@
-"""Train the networks of many sessions as one stack of parameters."""
+"""What sessions have learned; and how the networks of many sessions are trained, as one stack of parameters."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from copy import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import torch
 
 from lowpix.errors import InputError
-from lowpix.networks.network import Network, Parameters
+from lowpix.networks.network import Network, Parameters, Solver
 from lowpix.storage import write_bytes
 from lowpix.weights import read_weights, weights_file
 
@@ -17,7 +18,39 @@ PARTS = ("flat", "first", "second")
 BETA1, BETA2, EPSILON = 0.9, 0.999, 1e-8  # Adam (arXiv 1412.6980)
 
 
-class Learner:
+class _Saved(ABC):
+    """Tensors and a step count that are written to a safetensors file, and read again."""
+
+    step: int
+
+    @property
+    @abstractmethod
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All that the file holds, by name."""
+
+    @abstractmethod
+    def adopt(self, tensors: dict[str, torch.Tensor], step: int) -> bool:
+        """Take over tensors and step count. If they are of other networks, change nothing and return false."""
+
+    def copy(self) -> Self:
+        """A snapshot. What is learned in one does not change the other: tensors are replaced, never written to."""
+        return copy(self)
+
+    def save(self, path: Path) -> None:
+        """Write tensors and step count to a safetensors file."""
+        tensors = {name: value.cpu() for name, value in self.tensors.items()}
+        write_bytes(path, weights_file(tensors, FORMAT, {"step": self.step}))
+
+    def load(self, path: Path) -> None:
+        """Load a file that `save` wrote. Raises InputError if it is faulty or its shapes differ."""
+        tensors, about = read_weights(path, FORMAT)
+        if not isinstance(about.get("step"), int):
+            raise InputError(f"{path}: does not say how many steps its networks were trained")
+        if not self.adopt(tensors, about["step"]):
+            raise InputError(f"{path}: holds networks of other shapes")
+
+
+class Learner(_Saved):
     """The parameters of one session's networks, each `(M, …)`, with their Adam moments and step count.
 
     `flat` `(P,)` holds all parameters in a row; so do `first` and `second` for the moments. A step of Adam then
@@ -36,25 +69,94 @@ class Learner:
         """Views of `flat` by name."""
         return _views(self.flat, self.shapes)
 
-    def copy(self) -> "Learner":
-        """A snapshot. Training one does not change the other: `train` replaces tensors, never writes to them."""
-        return copy(self)
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The parameters in a row, and their moments."""
+        return {part: getattr(self, part) for part in PARTS}
 
-    def save(self, path: Path) -> None:
-        """Write parameters, moments and step count to a safetensors file."""
-        tensors = {part: getattr(self, part).cpu() for part in PARTS}
-        write_bytes(path, weights_file(tensors, FORMAT, {"step": self.step}))
-
-    def load(self, path: Path) -> None:
-        """Load a file that `save` wrote. Raises InputError if it is faulty or its shapes differ."""
-        tensors, about = read_weights(path, FORMAT)
+    def adopt(self, tensors: dict[str, torch.Tensor], step: int) -> bool:
         expected = (self.flat.shape, self.flat.dtype)
-        if any((value.shape, value.dtype) != expected for value in tensors.values()) or set(tensors) != set(PARTS):
-            raise InputError(f"{path}: holds networks of other shapes")
-        if not isinstance(about.get("step"), int):
-            raise InputError(f"{path}: does not say how many steps its networks were trained")
+        if set(tensors) != set(PARTS) or any((one.shape, one.dtype) != expected for one in tensors.values()):
+            return False
         self.flat, self.first, self.second = (tensors[part].to(self.flat.device) for part in PARTS)
-        self.step = about["step"]
+        self.step = step
+        return True
+
+
+class Solution(_Saved):
+    """The parameters of one session's `Solver`, each `(1, …)`, and how often they were solved.
+
+    Args:
+        network: solves them.
+        parameters: its initial parameters.
+    """
+
+    def __init__(self, network: Solver, parameters: Parameters) -> None:
+        self.network = network
+        self.parameters = parameters
+        self.shapes = {name: value.shape for name, value in parameters.items()}
+        self.step = 0
+
+    def solve(self, rows: Any, answers: torch.Tensor) -> None:
+        """Solve for the `rows` of all revealed pixels and their classes `(n,)` int64."""
+        self.parameters = self.network.solve(self.parameters, rows, answers)
+        self.step += 1
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """The parameters."""
+        return self.parameters
+
+    def adopt(self, tensors: dict[str, torch.Tensor], step: int) -> bool:
+        if set(tensors) != set(self.shapes):
+            return False
+        # all sizes that are 0 at first have grown to the same count
+        sizes = [
+            pair for name, shape in self.shapes.items() for pair in zip(shape, tensors[name].shape, strict=False)
+        ]
+        count = max((size for initial, size in sizes if not initial), default=0)
+        expected = {name: torch.Size([size or count for size in shape]) for name, shape in self.shapes.items()}
+        if any((one.shape, one.dtype) != (expected[name], torch.float32) for name, one in tensors.items()):
+            return False
+        self.parameters = {name: value.to(self.parameters[name].device) for name, value in tensors.items()}
+        self.step = step
+        return True
+
+
+class Mixture(_Saved):
+    """A trained and a solved part, which learn apart from the same answers. Its step count is that of training."""
+
+    def __init__(self, trained: Learner, solved: Solution) -> None:
+        self.trained, self.solved = trained, solved
+
+    @property
+    def parameters(self) -> Parameters:
+        """Those of both parts, whose names differ."""
+        return self.trained.parameters | self.solved.parameters
+
+    @property
+    def step(self) -> int:  # type: ignore[override]
+        """The number of training steps."""
+        return self.trained.step
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Those of both parts."""
+        return self.trained.tensors | self.solved.tensors
+
+    def copy(self) -> Self:
+        """A snapshot of both parts."""
+        return type(self)(self.trained.copy(), self.solved.copy())
+
+    def adopt(self, tensors: dict[str, torch.Tensor], step: int) -> bool:
+        """As for each part; if one refuses, nothing changes."""
+        other = self.copy()
+        of_training = {name: value for name, value in tensors.items() if name in PARTS}
+        of_solution = {name: value for name, value in tensors.items() if name not in PARTS}
+        if not (other.trained.adopt(of_training, step) and other.solved.adopt(of_solution, step)):
+            return False
+        self.trained, self.solved = other.trained, other.solved
+        return True
 
 
 def padded(count: int) -> int:

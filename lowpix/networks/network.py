@@ -6,7 +6,7 @@ float32 tensors, each with a leading `M`; a stack of sessions adds a leading `S`
 """
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -24,8 +24,9 @@ class Network(Protocol):
     stacks: bool
     """Whether several sessions are trained faster together than one by one."""
     learning_rate: float
+    """Of Adam; a `Solver` does not read it."""
     width: int
-    """Number of values that the last layer reads per pixel."""
+    """Number of values that the last layer reads per pixel; 0 without such a layer, so without dropout."""
     reads_features: bool
     """Whether `inputs` are the `pixel_features` of the image, `(N, F)`."""
     first_steps: int
@@ -62,5 +63,21 @@ class Network(Protocol):
 
         With dropout factors `keep`, `(K, width)`, each member gives K samples, `(M·K, C, n)`. The input of the
         last layer is computed once per pixel and multiplied by each row of `keep`.
+        """
+        ...
+
+
+@runtime_checkable
+class Solver(Network, Protocol):
+    """A network whose parameters follow exactly from the revealed pixels. Nothing is trained by steps.
+
+    A solution counts as one step: `first_steps` and `steps` are 1. There is one member, because others would be
+    the same. Sizes that grow with the revealed pixels are 0 in `initial`.
+    """
+
+    def solve(self, parameters: Parameters, rows: Any, answers: torch.Tensor) -> Parameters:
+        """New parameters from the `rows` of the revealed pixels and their classes `(n,)` int64.
+
+        `parameters` are those of the last solution, or the initial ones.
         """
         ...

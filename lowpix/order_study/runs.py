@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lowpix.data import IGNORE, Dataset
 from lowpix.data.sent import Sent
 from lowpix.metrics import accuracy, confusion, miou
+from lowpix.networks.learner import Learner
 from lowpix.order_study.arms import Draws, phases, train_phases, train_to_plateau
 from lowpix.order_study.tables import ARMS, OrderRun, OrderTables
 from lowpix.reveal.log import Log
@@ -86,13 +87,14 @@ class _Task:
             if not todo:
                 continue
             session = _session(self.dataset, training, image, seed, inputs)
-            inputs, fresh = session.inputs, session.learner.copy()
+            inputs, fresh = session.inputs, session.learner
+            assert isinstance(fresh, Learner), "checked before the study"
             truth = self.dataset.labels(image)
             assert truth is not None, "checked before the study"
             for arm in todo:
                 start = perf_counter()
                 session.learner = fresh.copy()
-                pixels = _train(session, training, arm, log, truth)
+                pixels = _train(session, session.learner, training, arm, log, truth)
                 steps, (right, mean_iou) = session.learner.step, score(session, log, truth)
                 seconds = perf_counter() - start
                 named = (training.setting, image, seed, study_seed, arm)
@@ -118,9 +120,11 @@ def _session(
     )
 
 
-def _train(session: ImageSession, training: Training, arm: str, log: Log, truth: NDArray[np.uint8]) -> int:
-    """Train the session's network in an arm from its current weights; return the pixels known at the end."""
-    network, learner, draws = session.network, session.learner, Draws(training.batch, session.seed)
+def _train(
+    session: ImageSession, learner: Learner, training: Training, arm: str, log: Log, truth: NDArray[np.uint8]
+) -> int:
+    """Train the session's learner in an arm from its current weights; return the pixels known at the end."""
+    network, draws = session.network, Draws(training.batch, session.seed)
     arms = phases(log, truth, network.first_steps, network.steps, session.seed)
     arm_phases = arms["full" if arm == "full_plateau" else arm]
     train_phases(network, session.inputs, learner, arm_phases, draws)

@@ -11,6 +11,7 @@ from lowpix.data.check import require_sound
 from lowpix.errors import InputError
 from lowpix.image_study import Options as ImageOptions
 from lowpix.image_study import image_study
+from lowpix.networks import MixedNetwork, Solver, find_network
 from lowpix.networks.device import find_device
 from lowpix.order_study.options import Options
 from lowpix.order_study.pictures import order_picture
@@ -94,6 +95,10 @@ def read_given(source: Source, setting: str | None = None, data_root: Path | Non
         raise InputError(f"{folder}: its images stopped at the target; run the image study with --stop budget")
     if source.settings.get("members_from", "ensemble") != "ensemble":
         raise InputError(f"{folder}: trained with dropout; an order study needs --members-from ensemble")
+    if isinstance(find_network(source.network), Solver | MixedNetwork):
+        raise InputError(
+            f"{folder}: {source.network} is solved, not only trained by steps, whose order is studied"
+        )
     dataset, logs = source.open(data_root), source.logs(setting)
     seeds = tuple(sorted({seed for _, seed in logs}))
     whole = tuple(image for image in dataset.images if all((image, seed) in logs for seed in seeds))

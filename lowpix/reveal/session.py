@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from lowpix.data import IGNORE
 from lowpix.errors import InputError, choose
-from lowpix.networks import find_network
+from lowpix.networks import MixedNetwork, Network, Parameters, Solver, find_network
 from lowpix.networks.features import pixel_features
 from lowpix.networks.fused_mlp import evaluate
-from lowpix.networks.learner import Learner, padded, train
+from lowpix.networks.learner import Learner, Mixture, Solution, padded, train
 from lowpix.reveal.acquisition import entropy, error_depth, find_acquisition, least_confidence, margin
 from lowpix.reveal.facility import UNTIL, Facility
 from lowpix.reveal.log import UNSURE, Log
@@ -72,7 +72,8 @@ class ImageSession:
 
     Raises:
         InputError: an unknown name, too few or too many classes, different shapes, no pixel that may be asked, a
-            privileged acquisition without the truth, or fewer members than the acquisition compares.
+            privileged acquisition without the truth, fewer members than the acquisition compares, or several
+            members or dropout of a network that is solved.
     """
 
     def __init__(
@@ -123,6 +124,10 @@ class ImageSession:
                 f"--acquisition {acquisition}: compares members, so it needs at least {least}: "
                 "--members, or --members-from dropout"
             )
+        if dropout and not self.network.width:
+            raise InputError(f"--members-from dropout: {network} has no last layer to drop out")
+        if isinstance(self.network, Solver) and self.members != 1:
+            raise InputError(f"--members {self.members}: must be 1, since {network} has a single solution")
         if self.acquisition.privileged and (truth is None or truth.shape != self.shape):
             raise InputError(f"--acquisition {acquisition}: needs the true label map, so no person can use it")
         self.truth = truth
@@ -136,7 +141,7 @@ class ImageSession:
             features = self.inputs if self.network.reads_features else pixel_features(image).to(self.device)
             self._facility = Facility(features, askable, seed_for(seed, "nodes"))
         self.learner = self._fresh_learner()
-        self._history: deque[tuple[int, Learner]] = deque(maxlen=history)
+        self._history: deque[tuple[int, Learner | Solution | Mixture]] = deque(maxlen=history)
 
     def ask(self, count: int) -> NDArray[np.int64]:
         """The next pixels to ask, `(k, 2)` rows and columns, from the last score map.
@@ -297,10 +302,26 @@ class ImageSession:
             return 0 if self.scores is None else self.scores  # the depth, so each mistake is asked once per round
         return 0 if self.acquisition.name == "random" else self.selection.spacing
 
-    def _fresh_learner(self) -> Learner:
+    def _fresh_learner(self) -> Learner | Solution | Mixture:
+        network = self.network
+        if isinstance(network, MixedNetwork):
+            trained, solved = self._initial(network.trained, self.members), self._initial(network.solved, 1)
+            return Mixture(Learner(trained), Solution(network.solved, solved))
+        parameters = self._initial(network, self.members)
+        return Solution(network, parameters) if isinstance(network, Solver) else Learner(parameters)
+
+    def _initial(self, network: Network, members: int) -> Parameters:
         draw = torch.Generator().manual_seed(seed_for(self.seed, "initial weights"))
-        parameters = self.network.initial(self.inputs, self.classes, self.members, draw)
-        return Learner({name: value.to(self.device) for name, value in parameters.items()})
+        parameters = network.initial(self.inputs, self.classes, members, draw)
+        return {name: value.to(self.device) for name, value in parameters.items()}
+
+    def parts(self) -> list[tuple[Network, Learner | Solution]]:
+        """What learns, each part by itself: the networks and their learners."""
+        network, learner = self.network, self.learner
+        if isinstance(network, MixedNetwork) and isinstance(learner, Mixture):
+            return [(network.trained, learner.trained), (network.solved, learner.solved)]
+        assert not isinstance(learner, Mixture)
+        return [(network, learner)]
 
     def kept_in_training(self) -> Iterator[torch.Tensor]:
         """For each step of the next fit, the dropout factors of the last layer's input, `(M, width, n)`."""
@@ -319,28 +340,37 @@ class ImageSession:
         return torch.rand(pixels, generator=draw).to(self.device)
 
 
-def fit(sessions: Sequence[ImageSession]) -> None:
+def fit(sessions: Sequence[ImageSession], steps: int | None = None) -> None:
     """Train the networks of these sessions in place. Sessions with networks of the same shapes form a stack.
 
     A session without a revealed pixel is not changed. On a CPU a session's new parameters do not depend on the
     other sessions in the list or on their order.
+
+    Args:
+        sessions: each with its own network.
+        steps: number of training steps, to time them; by default the network's own number. A `Solver` takes one.
     """
-    stacks: dict[object, list[ImageSession]] = {}
-    for index, session in enumerate(sessions):
-        if session.log.revealed:
-            network, learner = session.network, session.learner
+    learning = [session for session in sessions if session.log.revealed]
+    stacks: dict[object, list[tuple[ImageSession, Network, Learner]]] = {}
+    for index, session in enumerate(learning):
+        for network, learner in session.parts():
+            if isinstance(learner, Solution):
+                pixels, classes = session.training_rows()
+                learner.solve(network.rows(session.inputs, pixels), classes)
+                continue
             shapes = tuple(value.shape for value in learner.parameters.values())
             group = (padded(session.log.revealed), learner.step > 0, session.dropout) if network.stacks else index
-            stacks.setdefault((network.name, shapes, session.device, group), []).append(session)
+            key = (network.name, shapes, session.device, group)
+            stacks.setdefault(key, []).append((session, network, learner))
     for stack in stacks.values():
-        network = stack[0].network
-        steps = network.steps if stack[0].learner.step else network.first_steps
+        first, network, learner = stack[0]
+        own = network.steps if learner.step else network.first_steps
         rows, answers = [], []
-        for session in stack:
+        for session, _, _ in stack:
             pixels, classes = session.training_rows()
             rows.append(network.rows(session.inputs, pixels))
             answers.append(classes)
-        keeps = [session.kept_in_training() for session in stack] if stack[0].dropout else None
-        train(network, [session.learner for session in stack], rows, answers, steps, keeps)
-        for session in stack:
-            session.remember()
+        keeps = [session.kept_in_training() for session, _, _ in stack] if first.dropout else None
+        train(network, [one for _, _, one in stack], rows, answers, own if steps is None else steps, keeps)
+    for session in learning:
+        session.remember()
