@@ -54,7 +54,7 @@ KINDS: dict[str, Kind[Any, Any]] = {
     "order_study": OrderStudies(),
     "dataset_study": DATASETS,
 }
-SECONDS = 120  # a command that takes longer counts as not ending
+SECONDS = 600  # a command that takes longer counts as not ending; a busy machine needs minutes
 
 
 @dataclass(frozen=True)

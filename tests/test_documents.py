@@ -47,7 +47,7 @@ def test_readme_example_of_an_own_acquisition_runs(tmp_path: Path, monkeypatch: 
     monkeypatch.chdir(tmp_path)
     assert run_command("lowpix.compare", comparison.split()[2:]) == 0
     compared = pd.read_csv(tmp_path / "results" / "mine" / "comparison.csv")
-    assert set(compared["setting"]) == {"mlp-mine.ratio", "mlp-margin", "mlp-stratified"}
+    assert set(compared["setting"]) == {"mlp-mine.ratio-edges", "mlp-margin-edges", "mlp-stratified-edges"}
 
 
 def test_readme_links_lead_somewhere() -> None:
