@@ -84,7 +84,7 @@ def part(tables: DatasetTables, *runs: tuple[str, int]) -> DatasetTables:
 
 def test_tables_follow_from_the_predictions(whole: Whole) -> None:
     folder = whole.folder
-    assert whole.printed.count("does not exist yet: running it (margin, stratified, 8 pixels an image)") == 1
+    assert whole.printed.count("does not exist yet: running it (facility, stratified, 8 pixels an image)") == 1
     summary = pd.read_csv(folder / "summary.csv")
     columns = (
         "setting seed pixels_per_image annotated_fraction clicks hours accuracy miou label_accuracy label_miou"

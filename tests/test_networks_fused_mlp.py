@@ -107,7 +107,8 @@ def test_kernel_is_sure_where_one_class_is(kernel: Any) -> None:
 def session(acquisition: str = "margin", classes: int = 3, **options: Any) -> ImageSession:
     """Of noise, with six pixels revealed and trained."""
     image = np.random.default_rng(0).integers(0, 255, (*SIZE, 3)).astype(np.uint8)
-    one = ImageSession(image, np.ones(SIZE, np.bool_), classes, acquisition=acquisition, device=DEVICE, **options)
+    plain = {"acquisition": acquisition, "smoothing": "none", "device": DEVICE}
+    one = ImageSession(image, np.ones(SIZE, np.bool_), classes, **plain | options)
     one.inputs = one.inputs.float()
     one.tell(np.argwhere(np.ones(SIZE))[::50], np.arange(6, dtype=np.uint8) % classes)
     fit([one])

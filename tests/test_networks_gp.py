@@ -230,9 +230,9 @@ def test_an_order_study_of_it_is_refused(tmp_path: Path) -> None:
         out=tmp_path / "gp",
     )
     tables = image_study(options).tables()
-    assert set(tables.summary["setting"]) == {"gp-margin", "gp-margin-edges"}
+    assert set(tables.summary["setting"]) == {"gp-facility", "gp-facility-edges"}
     with refused(tmp_path / "gp", "gp is solved"):
-        read_given(Source(tmp_path / "gp"), "gp-margin")
+        read_given(Source(tmp_path / "gp"), "gp-facility")
 
 
 @pytest.mark.slow

@@ -102,7 +102,7 @@ def test_dropout_and_an_order_study_are_refused(tmp_path: Path) -> None:
         stop="budget",
         out=tmp_path / "study",
     )
-    assert set(image_study(options).tables().summary["setting"]) == {"mlp+gp-margin"}
+    assert set(image_study(options).tables().summary["setting"]) == {"mlp+gp-facility-edges"}
     with refused(tmp_path / "study", "mlp+gp is solved"):
         read_given(Source(tmp_path / "study"))
 

@@ -82,7 +82,7 @@ def test_everything_askable_is_asked_in_the_end() -> None:
 
 
 def test_predict_says_what_the_members_say_on_average() -> None:
-    session = start(members=3)
+    session = start(members=3, smoothing="none")
     prediction = play(session, [9, 3])
     logits = torch.cat([tile for _, tile in session.network.tiles(session.learner.parameters, session.inputs)], -1)
     mean = logits.double().softmax(1).mean(0).numpy()  # (C, N)
