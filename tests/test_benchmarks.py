@@ -44,7 +44,8 @@ def test_a_smoke_run_measures_every_row(name: str, tmp_path: Path) -> None:
     assert list(table)[:5] == COLUMNS
     assert (table["value"].notna() & table[["machine", "torch", "date"]].notna().all(axis=1)).all()
     if name == "image_study":
-        expected = {"study_to_60_vs_plain_mlp", "round_vs_unet", "round_vs_forest", "round_vs_walker"}
+        expected = {"study_to_60_vs_plain_mlp", "study_of_12_pixels_vs_margin"}
+        expected |= {"round_vs_unet", "round_vs_forest", "round_vs_walker"}
         expected |= {f"round_mlp_{kind}_{count}" for kind in ("error_depth", "margin") for count in (8, 16)}
         assert set(table["what"]) == expected
         assert set(table["unit"]) >= {"s CPU", "s wall", "pixels", "accuracy", "accuracy at 8 pixels"}
