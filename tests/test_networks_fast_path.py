@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lowpix.data import Dataset, open_dataset
 from lowpix.image_study import Options
 from lowpix.image_study.loop import Case, reveal
+from lowpix.image_study.setting import Shared
 from lowpix.networks import NETWORKS, Parameters, PixelMLP, find_network
 from lowpix.networks.learner import Learner, train
 
@@ -39,16 +40,14 @@ class Plain(PixelMLP):
 
 def area(network: str, scenes: Dataset) -> NDArray[np.float64]:
     """Under the accuracy curve, by seed and image, of margin by the study's own loop."""
-    options = Options(max_pixels=60, pixels_per_round="20%", stop="budget")
+    options = Options(max_pixels=60, pixels_per_round="20%", stop="budget", acquisition=("margin",))
     setting = replace(options.settings()[0], network=network)
 
     def cases() -> Iterator[Case]:
         for name in scenes.images:
-            first: Case | None = None
+            shared = Shared()
             for seed in range(SEEDS):
-                case = setting.start(scenes, (name, seed), CPU, like=first)
-                first = first or case
-                yield case
+                yield setting.start(scenes, (name, seed), CPU, shared)
 
     means: dict[tuple[str, int], float] = {}
     for case in reveal(cases(), setting.schedule, setting.target, setting.stop, stack=IMAGES * SEEDS):

@@ -164,7 +164,8 @@ def test_a_fresh_start_with_other_settings_or_data_starts_anew(
 def test_a_fresh_start_that_was_killed_is_gone_on_with(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Over another study: nothing of that one is left, and what was done is not done again."""
     out = tmp_path / "out"
-    options: dict[str, Any] = SCENES | {"stop": "budget", "max_pixels": 6}
+    plain = {"acquisition": ("margin",), "smoothing": ("none",)}
+    options: dict[str, Any] = SCENES | plain | {"stop": "budget", "max_pixels": 6}
     image_study(Options(**options, out=out))
     options |= {"acquisition": ("random",), "max_pixels": 25, "pixels_per_round": "1"}
     command = [sys.executable, "-m", "lowpix.image_study", "--out", str(out), "--fresh"]

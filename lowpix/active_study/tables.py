@@ -110,7 +110,7 @@ class ActiveStudies(Kind[Record, ActiveTables]):
     key: ClassVar[Mapping[str, type]] = {"setting": str, "seed": int}
     suffix = ".json"
     stored: ClassVar[Mapping[str, Table]] = {
-        "curves.parquet": Table(CURVES, (*KEY, "round", "image")),
+        "curves.parquet": Table(CURVES, (*KEY, "round", "image"), added=ADDED),
         "revealed.parquet": Table(REVEALED, (*KEY, "image", "order")),
         "confusion.parquet": Table(CONFUSION, (*KEY, "round", "image", "true", "predicted")),
         "history.csv": Table(HISTORY, (*KEY, "round", "epoch")),
