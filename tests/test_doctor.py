@@ -32,9 +32,7 @@ def test_a_class_whose_id_means_void_is_warned_of_with_its_share(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_folder(tmp_path, ("a", "b"), classes=["up", "down", "left"], ignore_index=0)
-    write(
-        tmp_path / "labels/a.png", np.repeat([0, 1, 2], [12, 24, 12]).reshape(6, 8)
-    )  # 12 of 48; 24 in b
+    write(tmp_path / "labels/a.png", np.repeat([0, 1, 2], [12, 24, 12]).reshape(6, 8))  # 12 of 48; 24 in b
     assert doctor("--dataset", "folder", "--data-root", tmp_path) == 0
     out = capsys.readouterr().out
     assert '"ignore_index" is the id of class up: its pixels, 37.5% of all, are void and never asked' in out
