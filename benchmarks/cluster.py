@@ -100,10 +100,10 @@ def _sleep(dataset: Dataset, seconds: float) -> Iterator[int]:
 SIMULATED = """
 import asyncio, contextlib, sys
 from distributed import Worker
-import lowpix.study.cluster, lowpix.study.work
+import lowpix.study.cluster
 
 lowpix.study.cluster.ONE_UNIT = contextlib.nullcontext()  # units that sleep do not mind each other
-lowpix.study.work.one_thread = contextlib.nullcontext
+lowpix.study.cluster.one_thread = contextlib.nullcontext
 
 async def main():
     made = [Worker(sys.argv[1], nthreads=1, dashboard=False, memory_limit=0) for _ in range(int(sys.argv[2]))]

@@ -70,7 +70,7 @@ def predict(options: Options) -> int:
     from lowpix.segmenter.model import load_model
     from lowpix.study.label_maps import label_map_png
     from lowpix.study.seal import Seal
-    from lowpix.study.work import one_thread
+    from lowpix.study.threads import one_thread
 
     options.check()
     device = find_device(options.device)

@@ -12,7 +12,8 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
-from lowpix.study.work import one_thread, work
+from lowpix.study.threads import one_thread
+from lowpix.study.work import work
 
 
 def powers(unit: int) -> Iterator[tuple[str, list[float]]]:

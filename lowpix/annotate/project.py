@@ -32,7 +32,7 @@ from lowpix.data.options import open_data
 from lowpix.errors import InputError
 from lowpix.reveal.log import VOID
 from lowpix.study.folder import require_apart
-from lowpix.study.work import one_thread
+from lowpix.study.threads import one_thread
 
 if TYPE_CHECKING:
     from lowpix.annotate.server import Server

@@ -8,7 +8,7 @@ import numpy as np
 from lowpix.image_study.loop import Case
 from lowpix.reveal.schedule import Schedule
 from lowpix.reveal.session import fit
-from lowpix.study.work import one_thread
+from lowpix.study.threads import one_thread
 
 STEPS = 2
 """Largest number of training steps that are timed."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lowpix.errors import InputError, WorkError
 from lowpix.study.settings import processor
+from lowpix.study.threads import one_thread
 
 if TYPE_CHECKING:
     from distributed import Client, Future
@@ -173,8 +174,6 @@ def _threads(client: "Client", address: str) -> dict[str, int]:
 def _do(unit: Callable[[], Iterable[Any]], expected: Identity) -> tuple[str, list[Any]]:
     """On a worker: the kind of its processor, and all results of a unit."""
     from distributed import get_worker
-
-    from lowpix.study.work import one_thread
 
     if different := identity().difference(expected):
         raise InputError(f"--cluster: worker {get_worker().address} runs {different}: install the same everywhere")

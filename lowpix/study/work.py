@@ -13,15 +13,14 @@ from itertools import islice
 from threading import Event, Thread
 from typing import Any, TypeVar
 
-import torch
 from joblib.externals.loky import ProcessPoolExecutor
 from joblib.externals.loky.process_executor import TerminatedWorkerError
-from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from lowpix.errors import WorkError
 from lowpix.study.cluster import Cluster, on_cluster
 from lowpix.study.parent import end_with
+from lowpix.study.threads import one_thread
 
 Unit = TypeVar("Unit")
 Result = TypeVar("Result")
@@ -68,18 +67,6 @@ def work(
                 bar.set_postfix_str(tell(saved), refresh=False)
             bar.update(0 if done else 1)
             yield saved
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Use one thread for torch, BLAS and OpenMP. More threads change the last bits and compete for cores."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with threadpool_limits(1):
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _here(
