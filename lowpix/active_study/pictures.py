@@ -35,9 +35,9 @@ def active_pictures(study: Study[Record, ActiveTables], tables: ActiveTables, sp
     pictures = {"curves.png": figure_png(curves_picture(tables.rounds))}
     palette, classes = splits.train.palette, splits.train.classes
     if rows := asked_rows(tables, splits.train):
-        pictures["asked.png"] = figure_png(overview_picture(rows, classes, palette))
+        pictures["asked.png"] = figure_png(overview_picture(rows, classes, palette), photographs=True)
     if rows := _predicted_rows(study, tables, splits):
-        pictures["overview.png"] = figure_png(overview_picture(rows, classes, palette))
+        pictures["overview.png"] = figure_png(overview_picture(rows, classes, palette), photographs=True)
     return pictures
 
 

@@ -61,7 +61,7 @@ def dataset_pictures(
             known = [] if isinstance(test, Audited) else [Panel("truth", labels=truth)]
             rows.append([Panel(name, image=test.image(name)), *known, *_panels(maps, truth)])
     if rows:
-        pictures["overview.png"] = figure_png(overview_picture(rows, test.classes, test.palette))
+        pictures["overview.png"] = figure_png(overview_picture(rows, test.classes, test.palette), photographs=True)
     return pictures
 
 

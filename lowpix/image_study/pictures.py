@@ -29,7 +29,9 @@ def image_pictures(study: Study[Run, Tables], tables: Tables, dataset: Dataset) 
     examples = study_examples(study, tables, dataset)
     if examples:
         rows = [example_panels(example) for example in examples]
-        pictures["overview.png"] = figure_png(overview_picture(rows, dataset.classes, dataset.palette))
+        pictures["overview.png"] = figure_png(
+            overview_picture(rows, dataset.classes, dataset.palette), photographs=True
+        )
     return pictures
 
 

@@ -20,6 +20,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
+from PIL import Image
 
 from lowpix.data import IGNORE
 from lowpix.study.tables import KEY, pixels_to
@@ -306,8 +307,18 @@ def class_legend(figure: Figure, shown: set[int], classes: Sequence[str], palett
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
 
 
-def figure_png(figure: Figure) -> bytes:
-    """A figure as PNG; the same figure gives the same bytes."""
+def figure_png(figure: Figure, photographs: bool = False) -> bytes:
+    """A figure as PNG; the same figure gives the same bytes.
+
+    A figure of `photographs` is written with 256 colours, which takes less than half of the space.
+    """
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
+    return few_colours(buffer.getvalue()) if photographs else buffer.getvalue()
+
+
+def few_colours(png: bytes) -> bytes:
+    """A PNG with at most 256 colours."""
+    buffer = BytesIO()
+    Image.open(BytesIO(png)).convert("RGB").quantize(256).save(buffer, "png", optimize=True)
     return buffer.getvalue()
