@@ -310,7 +310,7 @@ def class_legend(figure: Figure, shown: set[int], classes: Sequence[str], palett
 def figure_png(figure: Figure, photographs: bool = False) -> bytes:
     """A figure as PNG; the same figure gives the same bytes.
 
-    A figure of `photographs` is written with 256 colours, which takes less than half of the space.
+    A figure of `photographs` is written with 256 colours, which takes about half of the space or less.
     """
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
