@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from lowpix.active_study import Options, active_study
 from lowpix.active_study.tables import ActiveTables
+from lowpix.data import Dataset, open_dataset
 
 SCENES: dict[str, Any] = {"scene_size": (24, 32), "scene_count": 3, "scene_classes": 4}
 SMALL: dict[str, Any] = SCENES | {
@@ -40,3 +43,13 @@ def part(tables: ActiveTables, *settings: str) -> ActiveTables:
     """The rows of some settings; pairs are left out, as they need both sides."""
     rows = [table[table["setting"].isin(settings)].reset_index(drop=True) for table in tables]
     return ActiveTables(*rows[:-1], tables.pairs.iloc[:0])
+
+
+def scenes(split: str) -> Dataset:
+    return open_dataset("scenes", split=split, **SCENES)
+
+
+def truth(dataset: Dataset, name: str) -> NDArray[np.uint8]:
+    labels = dataset.labels(name)
+    assert labels is not None
+    return labels
