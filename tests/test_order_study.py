@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.stats
 import tomli_w
 from data_samples import write
 from matplotlib.figure import Figure
@@ -112,7 +113,8 @@ def test_pairs_by_hand() -> None:
     pairs = order_pairs(pd.DataFrame(rows)).set_index(["quantity", "against"])
     found = pairs.loc[("accuracy", "at_once")]
     assert found["value"] == pytest.approx(0.125)
-    assert 0.11 <= found["low"] < 0.125 < found["high"] <= 0.14
+    student = scipy.stats.ttest_1samp([0.11, 0.12, 0.13, 0.14], 0).confidence_interval(1 - 0.05 / 6)
+    assert (found["low"], found["high"]) == pytest.approx((student.low, student.high))
     assert (found["images"], found["seeds"], found["wins"], found["losses"]) == (4, 2, 4, 0)
     assert found["level"] == pytest.approx(1 - 0.05 / 6)
     shown = {against: pairs.loc[("miou", against), "verdict"] for against in accuracy if against != "in_order"}
