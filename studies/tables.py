@@ -1,0 +1,235 @@
+"""python studies/tables.py: write the tables of README.md and results/README.md from the tables in results/.
+
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function of this file.
+"""
+
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from lowpix.compare.comparable import JOIN
+from lowpix.compare.comparison import read_comparison
+from lowpix.storage import write_bytes
+from lowpix.study.folder import Study
+from lowpix.study.image_runs import IMAGES
+from lowpix.study.overview import median_to_target
+from lowpix.study.tables import pixels_to
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+PAGES = (ROOT / "README.md", RESULTS / "README.md")
+BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(?=<!-- end -->)", re.DOTALL)
+LAST = 300  # revealed pixels at the end of studies that stop at a budget
+
+Rows = Iterable[list[str]]
+
+
+def written(page: str) -> str:
+    """The text of a page with its tables written anew."""
+    return BLOCK.sub(lambda block: f"{block[1]}\n{_markdown(TABLES[block[2]]())}\n", page)
+
+
+def _markdown(rows: Rows) -> str:
+    head, *body = ("| " + " | ".join(row) + " |\n" for row in rows)
+    return "".join([head, "|---" * (head.count("|") - 1) + "|\n", *body])
+
+
+def pixels() -> Rows:
+    """Median pixels to three accuracies, and the share of runs that got there."""
+    yield ["", "chosen by", "90 %", "95 %", "98 %"]
+    names = {"camvid_image": "**CamVid**, 32 train images, 11 classes, 360×480"}
+    names["nuclei_image"] = "**nuclei**, 30 test images, 2 classes, 256×256 to 360×360"
+    for study, name in names.items():
+        curves = Study(RESULTS / study, IMAGES).tables().curves
+        for acquisition in ("margin", "random", "error_depth"):
+            rounds = curves[curves["acquisition"] == acquisition]
+            cells = [_median(rounds, target) for target in (0.9, 0.95, 0.98)]
+            yield [name, "*error_depth, privileged*" if acquisition == "error_depth" else acquisition, *cells]
+            name = ""
+
+
+def _median(rounds: pd.DataFrame, target: float) -> str:
+    found = pixels_to(rounds, target)
+    last = rounds.groupby(["setting", "image", "seed"])["revealed"].max().reset_index()["revealed"]
+    summary = found.assign(pixels_to_target=found["pixels"], revealed=last)
+    median = median_to_target(summary).median
+    reached = 1 - found["censored"].mean()
+    share = "" if reached == 1 else f" ({100 * reached:.0f} %)"
+    return ("–" if median.censored else median.text()) + share
+
+
+def acquisitions() -> Rows:
+    """Mean pixels to an accuracy, and in pairs against stratified."""
+    columns = (("camvid", 0.85), ("camvid", 0.9), ("nuclei", 0.95))
+    head = ["CamVid, to 85 %", "against stratified", "wins", "to 90 %", "against stratified", "wins"]
+    yield ["", *head, "nuclei, to 95 %", "against stratified", "wins"]
+    order = _settings("camvid_acquisitions")
+    tables = {name: read_comparison(RESULTS / f"{name}_acquisitions" / "comparison.csv") for name, _ in columns}
+    for setting in order:
+        cells = [_label(setting)]
+        for name, target in columns:
+            value, pair = _pair(tables[name], setting, "pixels", target=target)
+            wins = "" if pair is None else f"{pair['wins']}–{pair['losses']}"
+            cells += [f"{value:.0f}", "" if pair is None else _interval(pair, 0), wins]
+        yield cells
+
+
+def acquisitions_at_the_end() -> Rows:
+    """Points of accuracy and mIoU against stratified at the last budget."""
+    yield ["", "accuracy", "mIoU"]
+    table = read_comparison(RESULTS / "camvid_acquisitions" / "comparison.csv")
+    for setting in _settings("camvid_acquisitions"):
+        pairs = [_pair(table, setting, quantity, budget=LAST)[1] for quantity in ("accuracy", "miou")]
+        if setting != "mlp-stratified":
+            yield [_label(setting), *(_interval(pair, 1, 100) for pair in pairs if pair is not None)]
+
+
+def agreement() -> Rows:
+    """The share of the first pixels that a second draw of the members asks first, too."""
+    table = pd.read_csv(RESULTS / "benchmarks" / "agreement.csv")
+    split = table["what"].str.extract(r"(?P<function>\w+)_(?P<members>\w+-\d+)$")
+    shares = split.assign(share=table["value"]).pivot(index="function", columns="members", values="share")
+    columns = {"ensemble-4": "4 networks", "ensemble-16": "16 networks"}
+    columns |= {"dropout-32": "32 samples of dropout", "dropout-128": "128 samples"}
+    yield ["", *columns.values()]
+    for function in shares.sort_values("ensemble-4", ascending=False).index:
+        yield [str(function), *(f"{100 * shares.loc[function, column]:.0f} %" for column in columns)]
+
+
+def defaults() -> Rows:
+    """The default and its parts against margin alone."""
+    head = ["", "", "pixels", "against margin", "acc @60", "mIoU @60", "acc @300", "mIoU @300", "missed @60"]
+    yield [*head, "@300"]
+    targets = {"camvid": ("**CamVid**, 24 train images, to 90 %", 0.9)}
+    targets["vnc"] = "**vnc**, 16 train tiles, to 85 %", 0.85
+    targets["nuclei"] = "**nuclei**, 16 train images, to 95 %", 0.95
+    labels = {"mlp-facility-edges": "**facility, edges**", "mlp-facility": "facility"}
+    labels |= {"mlp-margin-edges": "margin, edges", "mlp-margin": "margin"}
+    for data, (name, target) in targets.items():
+        folder = RESULTS / f"defaults_{data}"
+        table, curves = read_comparison(folder / "comparison.csv"), Study(folder, IMAGES).tables().curves
+        for setting, label in labels.items():
+            value, pair = _pair(table, setting, "pixels", target=target)
+            rounds = curves[curves["setting"] == setting]
+            at = {budget: _at(rounds, budget) for budget in (60, LAST)}
+            cells = [f"{100 * at[budget][of]:.1f}" for budget in (60, LAST) for of in ("accuracy", "miou")]
+            missed = [f"{100 * at[budget]['missed']:.0f} %" for budget in (60, LAST)]
+            yield [name, label, f"{value:.0f}", "" if pair is None else _interval(pair, 0), *cells, *missed]
+            name = ""
+
+
+def _at(rounds: pd.DataFrame, budget: int) -> pd.Series:
+    """Means over images of a setting's runs at a budget; `missed` is the share of runs that missed a class."""
+    last = rounds[rounds["revealed"] <= budget].sort_values("round").groupby(["image", "seed"]).last()
+    last["missed"] = (last["classes_missed"] > 0).astype(float)
+    return last.groupby("image")[["accuracy", "miou", "missed"]].mean().mean()
+
+
+def camvid_dataset() -> Rows:
+    """Test mIoU of CamVid's data-set networks."""
+    hours = {100: "94 pixels an image, 3.1 hours", 300: "284 pixels, 9.5 hours", 1000: "1,000 pixels, 33 hours"}
+    return _ratios("camvid_dataset", "**CamVid**", 120, hours)
+
+
+def nuclei_dataset() -> Rows:
+    """Test mIoU of the data-set networks of nuclei."""
+    hours = {100: "100 pixels an image, 2.5 hours", 300: "300 pixels, 7.5 hours", 1000: "1,000 pixels, 25 hours"}
+    return _ratios("nuclei_dataset", "**nuclei**", 45, hours)
+
+
+def _ratios(study: str, name: str, full_hours: int, budgets: dict[int, str]) -> Rows:
+    ratios = pd.read_csv(RESULTS / study / "ratios.csv").set_index("setting")
+    miou = 100 * pd.read_csv(RESULTS / study / "summary.csv").groupby("setting")["miou"].mean()
+    yield [f"{name}, `full` {miou['full']:.1f} %, {full_hours} hours", *budgets.values()]
+    for setting in ("pseudo", "pseudo_stratified", "sparse_random", "sparse", "few_full"):
+        cells = [f"`{setting}`"]
+        for budget in budgets:
+            row = ratios.loc[f"{setting}-{budget}"]
+            cells.append(f"{miou[row.name]:.1f} % · {row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
+        yield cells
+
+
+def active() -> Rows:
+    """Test mIoU of networks that ask, by pixels an image."""
+    folder = RESULTS / "camvid_active_small"
+    rounds, summary = pd.read_csv(folder / "rounds.csv"), pd.read_csv(folder / "summary.csv")
+    budgets = sorted(rounds.loc[rounds["setting"] != "full", "asked"].unique())
+    yield ["", "seeds", *(f"{budget:.0f}" for budget in budgets)]
+    for setting in ("deeplab-margin", "deeplab-power_bald", "deeplab-random"):
+        own = rounds[rounds["setting"] == setting]
+        means = 100 * own.groupby("asked")["miou"].mean()
+        name = setting.removeprefix("deeplab-")
+        yield [name, str(own["seed"].nunique()), *(f"{means[budget]:.1f}" for budget in budgets)]
+    full = summary[summary["setting"] == "full"]
+    blank = [""] * (len(budgets) - 1)
+    yield ["full label maps, the same steps", str(len(full)), *blank, f"{100 * full['miou'].mean():.1f}"]
+
+
+def order() -> Rows:
+    """Training in order against the other arms."""
+    names = {
+        "at_once": "all 300 pixels at once",
+        "at_once_weighted": "at once, but each as often as the order draws it",
+    }
+    names |= {"shuffled": "the same pixels in a random order", "reversed": "the last one first"}
+    names |= {"full": "the full label map", "full_plateau": "the full label map until the loss plateaus"}
+    pairs = pd.read_csv(RESULTS / "camvid_order" / "order_pairs.csv").set_index(["quantity", "against"])
+    yield ["against", "accuracy, points", "mIoU, points"]
+    for arm, name in names.items():
+        yield [name, *(_interval(pairs.loc[(quantity, arm)], 1, 100) for quantity in ("accuracy", "miou"))]
+
+
+def _settings(study: str) -> list[str]:
+    """The settings of a study by pixels to its headline target, privileged ones last."""
+    table = read_comparison(RESULTS / study / "comparison.csv")
+    rows = table[(table["kind"] == "setting") & (table["quantity"] == "pixels") & table["headline"]]
+    return list(rows.sort_values(["privileged", "value"], kind="stable")["setting"])
+
+
+def _label(setting: str) -> str:
+    name = setting.removeprefix("mlp-")
+    if name == "error_depth":
+        return f"*{name}, privileged*"
+    return f"**{name}**" if name in ("margin", "power_bald") else name
+
+
+def _pair(
+    table: pd.DataFrame, setting: str, quantity: str, target: float | None = None, budget: int | None = None
+) -> tuple[float, pd.Series | None]:
+    """The mean of a setting, and its row against the baseline, if it is not the baseline itself."""
+    own = table["setting"].map(lambda names: setting in names.split(JOIN))  # settings with equal runs share a row
+    rows = table[own & (table["quantity"] == quantity)]
+    rows = rows[rows["target"] == target] if target is not None else rows[rows["budget"] == budget]
+    pairs = rows[rows["kind"] == "pair"]
+    mean = rows.loc[rows["kind"] == "setting", "value"].iloc[0]
+    return float(mean), pairs.iloc[0] if len(pairs) else None
+
+
+def _interval(row: pd.Series, digits: int, scale: float = 1) -> str:
+    """A difference with its interval, bold if that excludes zero."""
+    value, low, high = (scale * row[name] for name in ("value", "low", "high"))
+    text = f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]".replace("-", "−")
+    return f"**{text}**" if low > 0 or high < 0 else text
+
+
+TABLES: dict[str, Callable[[], Rows]] = {
+    made.__name__: made
+    for made in (
+        pixels,
+        acquisitions,
+        acquisitions_at_the_end,
+        agreement,
+        defaults,
+        camvid_dataset,
+        nuclei_dataset,
+        active,
+        order,
+    )
+}
+
+
+if __name__ == "__main__":
+    for path in PAGES:
+        write_bytes(path, written(path.read_text(encoding="utf-8")).encode())

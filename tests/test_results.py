@@ -1,0 +1,229 @@
+"""The pages about results say what the tables in results/ say."""
+
+import importlib.util
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from lowpix.compare.comparison import read_comparison
+from lowpix.compare.measures import measures
+from lowpix.study.folder import Study
+from lowpix.study.image_runs import IMAGES
+from lowpix.study.intervals import interval
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "results"
+DEFAULT, MARGIN = "mlp-facility-edges", "mlp-margin"
+
+
+def _tables() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("tables", ROOT / "studies" / "tables.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+TABLES = _tables()
+
+
+@pytest.mark.parametrize("page", TABLES.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_tables_are_as_written_by_their_script(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.count("<!-- table: ") == len(TABLES.BLOCK.findall(text)) > 0
+    assert TABLES.written(text) == text, "python studies/tables.py writes them anew"
+
+
+# Figures within sentences
+
+
+def curves_of(study: str) -> pd.DataFrame:
+    return Study(RESULTS / study, IMAGES).tables().curves
+
+
+def at(curves: pd.DataFrame, setting: str, pixels: int, column: str = "accuracy") -> pd.Series:
+    """Means over seeds at this number of pixels, by image."""
+    rounds = curves[(curves["setting"] == setting) & (curves["revealed"] <= pixels)].sort_values("round")
+    return rounds.groupby(["image", "seed"])[column].last().groupby("image").mean()
+
+
+def interval_text(value: float, low: float, high: float, what: str = "", digits: int = 1, sign: str = "") -> str:
+    upper = f"{high:{sign}.{digits}f}"
+    return f"{value:.{digits}f} {what}{' ' * bool(what)}[{low:.{digits}f}, {upper}]".replace("-", "−")
+
+
+def in_pairs(difference: pd.Series, what: str, sign: str = "") -> str:
+    groups = pd.Series(difference.index, index=difference.index)
+    return interval_text(float(difference.mean()), *interval(difference, groups, 0.95), what=what, sign=sign)
+
+
+def pair(study: str, setting: str, quantity: str, **where: float) -> NDArray[np.float64]:
+    """Value and interval of a setting's difference to the baseline."""
+    row = compared(study, kind="pair", setting=setting, quantity=quantity, **where)
+    return row[["value", "low", "high"]].to_numpy(float)
+
+
+def compared(study: str, **where: object) -> pd.Series:
+    """The one row of a comparison with these values."""
+    table = read_comparison(RESULTS / study / "comparison.csv")
+    for column, value in where.items():
+        table = table[table[column] == value]
+    (_, row), *others = table.iterrows()
+    assert not others
+    return row
+
+
+def mean_pixels(study: str, setting: str, target: float) -> float:
+    return float(measures(curves_of(study), [target], [])[0].per_image()[setting].mean())
+
+
+def medians(study: str, target: float) -> tuple[float, float]:
+    """The median pixels of the default and of margin alone."""
+    default, margin = (
+        compared(study, setting=setting, quantity="median_pixels", target=target)["value"]
+        for setting in (DEFAULT, MARGIN)
+    )
+    return default, margin
+
+
+def least_share(study: str, acquisition: str) -> float:
+    """The mean share of the pixels to 98 %, in percent; a run that ran out counts with its last."""
+    summary = pd.read_csv(RESULTS / study / "summary.csv")
+    own = summary[summary["acquisition"] == acquisition]
+    spent = own["fraction_to_target"].fillna(own["fraction"])
+    return 100 * float(spent.groupby(own["image"]).mean().mean())
+
+
+def runs_that_missed(setting: str) -> int:
+    """Runs of camvid_image whose answers never held one of the image's classes."""
+    study = Study(RESULTS / "camvid_image", IMAGES).tables()
+    held = study.revealed.groupby(["setting", "image", "seed"])["label"].nunique()
+    classes = study.summary.set_index(["setting", "image", "seed"])["classes"]
+    return int((held < classes)[setting].sum())
+
+
+def ratio(study: str, setting: str) -> str:
+    row = pd.read_csv(RESULTS / study / "ratios.csv").set_index("setting").loc[setting]
+    return interval_text(row["ratio"], row["low"], row["high"], digits=3)
+
+
+SAYS: list[tuple[str, Callable[[], str]]] = []
+"""Pages, and functions that give a part of a sentence on that page, with figures from the tables."""
+
+
+def says(page: str) -> Callable[[Callable[[], str]], Callable[[], str]]:
+    def keep(part: Callable[[], str]) -> Callable[[], str]:
+        SAYS.append((page, part))
+        return part
+
+    return keep
+
+
+@says("results/README.md")
+def margin_against_random() -> str:
+    curves = curves_of("camvid_image")
+    ahead = 100 * (at(curves, "mlp-margin", 100) - at(curves, "mlp-random", 100))
+    return f"by **{in_pairs(ahead, 'points of accuracy')}** at 100 pixels on CamVid"
+
+
+@says("results/README.md")
+def share_of_the_pixels() -> str:
+    shares = [
+        least_share(f"{data}_image", way) for data in ("camvid", "nuclei") for way in ("error_depth", "margin")
+    ]
+    camvid = f"least {shares[0]:.2f} % by error_depth and {shares[1]:.2f} % by margin on CamVid"
+    return f"{camvid}, {shares[2]:.1f} % and {shares[3]:.1f} % on nuclei"
+
+
+@says("results/README.md")
+def missed_classes() -> str:
+    margin, random = runs_that_missed("mlp-margin"), runs_that_missed("mlp-random")
+    return (
+        f"{margin} of 64 runs by margin never held one of the image's classes, and those of {random} of 64 random"
+    )
+
+
+@says("results/README.md")
+def margin_and_power_bald() -> str:
+    pixels = measures(curves_of("camvid_acquisitions"), [0.85], [])[0].per_image()
+    return f"to 85 % {in_pairs(pixels['mlp-margin'] - pixels['mlp-power_bald'], 'pixels', sign='+')}"
+
+
+@says("results/README.md")
+def default_on_camvid() -> str:
+    default, margin = (mean_pixels("defaults_camvid", setting, 0.9) for setting in (DEFAULT, MARGIN))
+    return f"a mean of {default:.0f} instead of {margin:.0f} pixels to 90 %"
+
+
+@says("README.md")
+@says("results/README.md")
+def default_on_vnc() -> str:
+    default, margin = (mean_pixels("defaults_vnc", setting, 0.85) for setting in (DEFAULT, MARGIN))
+    return f"{default:.0f} instead of {margin:.0f} to 85 %"
+
+
+@says("results/README.md")
+def default_at_300_on_vnc() -> str:
+    row = pair("defaults_vnc", DEFAULT, "accuracy", budget=300)
+    return f"ahead of margin by {interval_text(*(100 * row), what='points of accuracy', digits=2)} on vnc"
+
+
+@says("results/README.md")
+def default_at_300_on_camvid() -> str:
+    return f"with {interval_text(*(100 * pair('defaults_camvid', DEFAULT, 'accuracy', budget=300)), digits=2)}"
+
+
+@says("results/README.md")
+def medians_of_the_default() -> str:
+    (default_90, margin_90), (default_95, margin_95) = (medians("defaults_camvid", to) for to in (0.9, 0.95))
+    to_90 = f"CamVid takes {default_90:.0f} instead of {margin_90:.0f} pixels to 90 %"
+    return f"{to_90} and {default_95:.0f} instead of {margin_95:.0f} to 95 %"
+
+
+@says("README.md")
+def medians_of_the_default_in_short() -> str:
+    (default_90, margin_90), (default_95, margin_95) = (medians("defaults_camvid", to) for to in (0.9, 0.95))
+    to_90 = f"a median of {default_90:.0f} pixels instead of margin's {margin_90:.0f} to 90 %"
+    return f"{to_90}, and {default_95:.0f} instead of {margin_95:.0f} to 95 %"
+
+
+@says("results/README.md")
+def off_the_borders() -> str:
+    curves = curves_of("defaults_camvid")
+    default, margin = (100 * at(curves, one, 173, "accuracy_off_border").median() for one in (DEFAULT, MARGIN))
+    return f"is {default:.1f} % right at 173 pixels instead of {margin:.1f} %"
+
+
+@says("results/README.md")
+def bfloat16_against_float32() -> str:
+    return "in pairs " + interval_text(*pair("camvid_float32", MARGIN, "pixels", target=0.85), sign="+")
+
+
+@says("results/README.md")
+def pseudo_labels_of_nuclei() -> str:
+    most, few = (ratio("nuclei_dataset", f"pseudo-{budget}") for budget in (1000, 100))
+    return f"its mIoU is {most} of that of full annotation, and with 100 pixels {few}"
+
+
+@says("results/README.md")
+def pseudo_labels_of_camvid() -> str:
+    return f"it is {ratio('camvid_dataset', 'pseudo-1000')} with 1,000"
+
+
+@says("results/README.md")
+def network_that_asks() -> str:
+    rounds = pd.read_csv(RESULTS / "camvid_active_small" / "rounds.csv")
+    last = 100 * rounds[rounds["asked"] == 100].groupby("setting")["miou"].mean()
+    return f"{last['deeplab-margin']:.1f} against {last['deeplab-random']:.1f} % test mIoU"
+
+
+@pytest.mark.parametrize(("page", "part"), SAYS, ids=[part.__name__ for _, part in SAYS])
+def test_figures_in_sentences_follow_from_tables(page: str, part: Callable[[], str]) -> None:
+    assert part() in re.sub(r"\s+", " ", (ROOT / page).read_text(encoding="utf-8"))
