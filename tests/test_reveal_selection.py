@@ -130,13 +130,12 @@ def test_top_percent_draws_uniformly() -> None:
     assert 140 < hits[hits > 0].min() <= hits.max() < 260  # 4,000 draws of 20: 200 each, ± 14
 
 
-Spread = Callable[[NDArray[np.bool_], NDArray[np.int64], int, np.random.Generator], NDArray[np.int64]]
+Spread = Callable[[NDArray[np.bool_], NDArray[np.int64], int, int], NDArray[np.int64]]
 NONE = np.empty((0, 2), np.int64)
 
 
-def uniform(
-    askable: NDArray[np.bool_], asked: NDArray[np.int64], count: int, draw: np.random.Generator
-) -> NDArray[np.int64]:
+def uniform(askable: NDArray[np.bool_], asked: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
+    draw = np.random.default_rng((seed, len(asked)))
     return top_percent(np.zeros(askable.shape, np.float32), askable, count, 100, draw)
 
 
@@ -157,15 +156,15 @@ every_spread = pytest.mark.parametrize("spread", [stratified, spaced])
 def test_spread_picks_distinct_askable_pixels(spread: Spread, seed: int, count: int, rounds: int) -> None:
     _, askable = maps(seed)
     askable, asked = askable.copy(), NONE
-    for number in range(rounds):
+    for _ in range(rounds):
         before = askable.copy()
-        picks = spread(askable, asked, count, np.random.default_rng(seed + number))
+        picks = spread(askable, asked, count, seed)
         np.testing.assert_array_equal(askable, before)
         assert picks.dtype == np.int64
         assert picks.shape == (min(count, int(askable.sum())), 2)
         assert len(np.unique(picks, axis=0)) == len(picks)
         assert askable[tuple(picks.T)].all()
-        again = spread(askable, asked, count, np.random.default_rng(seed + number))
+        again = spread(askable, asked, count, seed)
         np.testing.assert_array_equal(picks, again)
         askable[tuple(picks.T)] = False
         asked = np.concatenate([asked, picks])
@@ -175,10 +174,10 @@ def test_spread_picks_distinct_askable_pixels(spread: Spread, seed: int, count: 
 @given(seed=st.integers(0, 2**32), counts=st.lists(st.integers(1, 30), min_size=1, max_size=5))
 def test_stratified_rounds_continue_one_sequence(seed: int, counts: list[int]) -> None:
     _, askable = maps(seed)
-    whole = stratified(askable, NONE, sum(counts), np.random.default_rng(seed))
+    whole = stratified(askable, NONE, sum(counts), seed)
     left, asked = askable.copy(), NONE
     for count in counts:
-        picks = stratified(left, asked, count, np.random.default_rng(seed))
+        picks = stratified(left, asked, count, seed)
         left[tuple(picks.T)] = False
         asked = np.concatenate([asked, picks])
     np.testing.assert_array_equal(asked, whole)
@@ -186,7 +185,7 @@ def test_stratified_rounds_continue_one_sequence(seed: int, counts: list[int]) -
 
 def test_stratified_sequences_differ_by_seed() -> None:
     askable = np.ones((20, 20), np.bool_)
-    firsts = [stratified(askable, NONE, 1, np.random.default_rng(seed))[0] for seed in range(400)]
+    firsts = [stratified(askable, NONE, 1, seed)[0] for seed in range(400)]
     assert len(np.unique(firsts, axis=0)) > 200  # of 400 pixels, hit by 400 draws: about 253
 
 
@@ -209,8 +208,8 @@ def test_spread_is_far_more_even_than_uniform(spread: Spread, shape: str) -> Non
     """At any prefix; parts of equal area hold counts of variance 1, by chance, and a fraction of it here."""
     askable = SHAPES[shape]
     for count, most in ((10, 0.75), (30, 0.5), (100, 0.35), (300, 0.35)):
-        runs = [spread(askable, NONE, count, np.random.default_rng(seed)) for seed in range(8)]
-        by_chance = [uniform(askable, NONE, count, np.random.default_rng(seed)) for seed in range(8)]
+        runs = [spread(askable, NONE, count, seed) for seed in range(8)]
+        by_chance = [uniform(askable, NONE, count, seed) for seed in range(8)]
         ratio = np.mean([unevenness(run, askable) for run in runs])
         assert ratio < most * np.mean([unevenness(run, askable) for run in by_chance]), count
 
@@ -219,7 +218,7 @@ def test_discrepancy_of_stratified_is_far_below_that_of_uniform() -> None:
     askable = SHAPES["all"]
 
     def discrepancy(spread: Spread, count: int) -> float:
-        runs = [spread(askable, NONE, count, np.random.default_rng(seed)) for seed in range(40)]
+        runs = [spread(askable, NONE, count, seed) for seed in range(40)]
         return float(np.mean([qmc.discrepancy((run + 0.5) / askable.shape, method="L2-star") for run in runs]))
 
     for count, most in ((10, 0.8), (30, 0.7), (100, 0.4), (300, 0.4)):
@@ -235,9 +234,8 @@ def test_spaced_keeps_its_distance(shape: str) -> None:
         least = []
         for seed in range(5):
             left, asked = askable.copy(), NONE
-            for number in range(rounds):
-                draw = np.random.default_rng(seed if spread is stratified else (seed, number))
-                picks = spread(left, asked, count // rounds, draw)
+            for _ in range(rounds):
+                picks = spread(left, asked, count // rounds, seed)
                 left[tuple(picks.T)] = False
                 asked = np.concatenate([asked, picks])
             least.append(np.asarray(KDTree(asked).query(asked, 2)[0])[:, 1].min())
@@ -252,7 +250,7 @@ def test_spaced_keeps_its_distance(shape: str) -> None:
 
 def test_spaced_favours_no_border() -> None:
     askable = SHAPES["all"]
-    picks = np.concatenate([spaced(askable, NONE, 20, np.random.default_rng(seed)) for seed in range(60)])
+    picks = np.concatenate([spaced(askable, NONE, 20, seed) for seed in range(60)])
     inside = ((picks >= 9) & (picks < np.array(askable.shape) - 9)).all(1)
     assert inside.mean() == pytest.approx(162 * 222 / (180 * 240), abs=0.03)
 
@@ -260,11 +258,11 @@ def test_spaced_favours_no_border() -> None:
 @every_spread
 def test_spread_takes_milliseconds(spread: Spread) -> None:
     askable, asked = np.ones((360, 480), np.bool_), NONE
-    asked = spread(askable, NONE, 300, np.random.default_rng(0))
+    asked = spread(askable, NONE, 300, 0)
     askable[tuple(asked.T)] = False
     taken = []
     for seed in range(5):
         start = process_time()
-        assert len(spread(askable, asked, 15, np.random.default_rng(seed))) == 15
+        assert len(spread(askable, asked, 15, seed)) == 15
         taken.append(process_time() - start)
     assert min(taken) < 0.05  # 6 ms, on a machine that may be busy

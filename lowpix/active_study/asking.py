@@ -82,8 +82,7 @@ class Asking:
             assert truth is not None, "checked before the study"
             log.askable = np.ones(truth.shape, np.bool_) if self.ask_void else truth != IGNORE
             if acquisition.spread is not None and log.asked:
-                draw = np.random.default_rng(seed_for(log.seed, "spread"))
-                question = acquisition.spread(log.candidates(), log.pixels, count, draw)
+                question = acquisition.spread(log.candidates(), log.pixels, count, seed_for(log.seed, "spread"))
             elif network is None or acquisition.name == "random" or acquisition.score is None:
                 question = log.ask(count, None)
             else:

@@ -26,7 +26,7 @@ class Facility:
     """
 
     def __init__(self, features: torch.Tensor, askable: NDArray[np.bool_], seed: int) -> None:
-        nodes = stratified(askable, np.empty((0, 2), np.int64), NODES, np.random.default_rng(seed))
+        nodes = stratified(askable, np.empty((0, 2), np.int64), NODES, seed)
         self._features = features
         self._shape = askable.shape
         self._pixels = self._flat(nodes)

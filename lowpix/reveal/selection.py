@@ -63,24 +63,23 @@ def top_percent(
     return np.stack(np.divmod(picks, scores.shape[1]), 1).astype(np.int64)
 
 
-def stratified(
-    askable: NDArray[np.bool_], asked: NDArray[np.int64], count: int, draw: np.random.Generator
-) -> NDArray[np.int64]:
+def stratified(askable: NDArray[np.bool_], asked: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
     """Pick the next candidate pixels of a sequence that covers the image evenly wherever it stops.
 
     The sequence is the additive recurrence R2 (Roberts 2018, "The unreasonable effectiveness of quasirandom
     sequences"), shifted at random. It skips pixels that are not candidates, so each part of the image gets a share
-    in proportion to its candidates. If `draw` has the same seed in each round, the rounds continue one sequence.
+    in proportion to its candidates. With the same seed in each round, the rounds continue one sequence.
 
     Args:
         askable: `(H, W)` bool, the candidate pixels, without those asked.
         asked: `(n, 2)` int64, rows and columns of all pixels asked so far.
         count: number of picks.
-        draw: draws the shift.
+        seed: of the shift, the same in each round.
 
     Returns:
         `(k, 2)` int64 rows and columns, in order; k < `count` if candidate pixels run out.
     """
+    draw = np.random.default_rng(seed)
     shift = draw.random(2)
     left = int(askable.sum())
     wanted = min(count, left)
@@ -103,17 +102,17 @@ def stratified(
     return np.stack(np.divmod(picks, askable.shape[1]), 1).astype(np.int64)
 
 
-def spaced(
-    askable: NDArray[np.bool_], asked: NDArray[np.int64], count: int, draw: np.random.Generator
-) -> NDArray[np.int64]:
+def spaced(askable: NDArray[np.bool_], asked: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
     """Pick blue noise: a random pool of candidate pixels is drawn, and each pick is the pool's farthest pixel.
 
     Distances are to all pixels asked or picked before (Mitchell's best candidate, "Spectrally optimal sampling for
     distribution ray tracing", 1991). They are measured on a torus. Otherwise pixels at the borders would have
     fewer neighbours and be picked more often.
 
-    Shapes are as in `stratified`. `draw` should differ from round to round.
+    Arguments are as in `stratified`. Each round draws another pool: one drawn again would hold few pixels far from
+    those that were picked from it before.
     """
+    draw = np.random.default_rng((seed, len(asked)))
     pixels = np.flatnonzero(askable)
     wanted = min(count, len(pixels))
     if wanted == 0:

@@ -150,8 +150,8 @@ class ImageSession:
         candidate pixels run out.
         """
         if self.acquisition.spread is not None and self.log.asked:
-            draw = np.random.default_rng(seed_for(self.seed, "spread"))
-            return self.acquisition.spread(self.log.candidates(), self.log.pixels, count, draw)
+            seed = seed_for(self.seed, "spread")
+            return self.acquisition.spread(self.log.candidates(), self.log.pixels, count, seed)
         if self._facility and self.log.asked < UNTIL:
             return self._facility.pick(
                 count, self.scores, self.log.candidates(), self.log.pixels, self.selection.spacing
