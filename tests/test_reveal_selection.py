@@ -248,6 +248,15 @@ def test_spaced_keeps_its_distance(shape: str) -> None:
             assert distance > 1.02 * closest(stratified, count, rounds), (count, rounds)
 
 
+def test_spaced_draws_another_pool_in_each_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    seeds: list[object] = []
+    generator = np.random.default_rng
+    monkeypatch.setattr(np.random, "default_rng", lambda seed: seeds.append(seed) or generator(seed))
+    for asked in (NONE, np.array([[3, 4]])):
+        spaced(SHAPES["all"], asked, 5, 7)
+    assert seeds[0] != seeds[1]
+
+
 def test_spaced_favours_no_border() -> None:
     askable = SHAPES["all"]
     picks = np.concatenate([spaced(askable, NONE, 20, seed) for seed in range(60)])
