@@ -6,6 +6,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/ready
+# two processes; the tests of a file stay together, since they share what takes long to make
+TWO := --numprocesses 2 --dist loadfile
 
 .PHONY: study test test-fast check clean
 
@@ -13,10 +15,10 @@ study: $(READY)
 	$(BIN)/python -m lowpix.image_study --config studies/scenes_image.toml
 
 test: $(READY)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(TWO)
 
 test-fast: $(READY)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest $(TWO) -m "not slow"
 
 check: $(READY)
 	$(BIN)/ruff check .
