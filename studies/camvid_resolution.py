@@ -1,7 +1,7 @@
 """python studies/camvid_resolution.py --data-root DATA: does a smaller picture of a scene need fewer pixels?
 
-Twelve CamVid train images of studies/defaults_camvid.toml, four of each drive, at 90, 180 and 360 rows, each by default,
-to 400 pixels, two seeds. A smaller image is the mean of blocks of pixels; its label map takes one pixel of each block.
+Twelve CamVid train images of studies/defaults_camvid.toml, four of each drive, at 90, 180 and 360 rows, by default, to
+400 pixels, two seeds. A smaller image is the mean of blocks of pixels; its label map takes one pixel of each block.
 Leaves results/camvid_resolution/<rows>; a run that is stopped goes on.
 """
 
@@ -46,7 +46,8 @@ def shrink(camvid: Dataset, factor: int, folder: Path) -> None:
         assert labels is not None
         small = block_reduce(camvid.image(name), (factor, factor, 1), np.mean).round().astype(np.uint8)
         Image.fromarray(small).save(folder / "images" / f"{name}.png")
-        Image.fromarray(labels[factor // 2 :: factor, factor // 2 :: factor]).save(folder / "labels" / f"{name}.png")
+        one = labels[factor // 2 :: factor, factor // 2 :: factor]
+        Image.fromarray(one).save(folder / "labels" / f"{name}.png")
 
 
 def command(options: Options) -> None:

@@ -146,8 +146,9 @@ def _ratios(study: str, name: str, full_hours: int, budgets: dict[int, str]) -> 
     for setting in ("pseudo", "pseudo_stratified", "sparse_random", "sparse", "few_full"):
         cells = [f"`{setting}`"]
         for budget in budgets:
-            row = ratios.loc[f"{setting}-{budget}"]
-            cells.append(f"{miou[row.name]:.1f} % · {row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
+            name = f"{setting}-{budget}"
+            row = ratios.loc[name]
+            cells.append(f"{miou[name]:.1f} % · {row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
         yield cells
 
 
