@@ -146,9 +146,9 @@ def _ratios(study: str, name: str, full_hours: int, budgets: dict[int, str]) -> 
     for setting in ("pseudo", "pseudo_stratified", "sparse_random", "sparse", "few_full"):
         cells = [f"`{setting}`"]
         for budget in budgets:
-            name = f"{setting}-{budget}"
-            row = ratios.loc[name]
-            cells.append(f"{miou[name]:.1f} % · {row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
+            arm = f"{setting}-{budget}"
+            row = ratios.loc[arm]
+            cells.append(f"{miou[arm]:.1f} % · {row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
         yield cells
 
 
