@@ -17,13 +17,13 @@ from refusals import refused
 from sklearn.metrics import accuracy_score, jaccard_score
 from torch.nn import functional
 
-from lowpix.active_study import loop
 from lowpix.active_study.measure import near_border
 from lowpix.active_study.tables import ActiveTables
 from lowpix.compare import Options as CompareOptions
 from lowpix.compare import compare
 from lowpix.data import IGNORE, spread
 from lowpix.seeds import seed_for
+from lowpix.segmenter import method
 from lowpix.segmenter.augment import Augmentation
 from lowpix.segmenter.batches import Batches
 from lowpix.segmenter.model import build, load_model
@@ -32,17 +32,23 @@ SETTINGS = ("unet-margin", "unet-random", "unet-balent", "full")
 
 
 class Whole(NamedTuple):
-    """A study of three acquisitions and full annotation with two seeds, done at once."""
+    """A study of three acquisitions and full annotation with two seeds."""
 
     folder: Path
     tables: ActiveTables
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """Tests only read it, or go on with a copy."""
+def begun(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    """The first run of a study, which later becomes the whole one. Tests read these tables only."""
     folder = tmp_path_factory.mktemp("active") / "whole"
-    return Whole(folder, study(folder, acquisition=("margin", "random", "balent"), repeats=2))
+    return Whole(folder, study(folder, acquisition=("random",), full=False))
+
+
+@pytest.fixture(scope="module")
+def whole(begun: Whole) -> Whole:
+    """Tests only read it, or go on with a copy."""
+    return Whole(begun.folder, study(begun.folder, acquisition=("random", "margin", "balent"), repeats=2))
 
 
 # One round, written plainly
@@ -256,20 +262,20 @@ class Stopped:
     """Ends the program, as Ctrl-C does, after a number of epochs."""
 
     def __init__(self, patch: pytest.MonkeyPatch, epochs: int) -> None:
-        left, train = count(epochs, -1), loop.train
+        left, train = count(epochs, -1), method.train
 
         def stop(_: dict[str, float]) -> None:
             if next(left) == 1:
                 raise KeyboardInterrupt
 
-        patch.setattr(loop, "train", lambda *given, **options: train(*given, after_epoch=stop, **options))
+        patch.setattr(method, "train", lambda *given, **options: train(*given, after_epoch=stop, **options))
 
 
 @pytest.mark.parametrize(("start", "again", "epochs"), [("pretrained", 0, 3), ("warm", 4, 1)])
 def test_stopped_again_and_again_is_never_stopped(start: str, again: int, epochs: int, tmp_path: Path) -> None:
     """There are two epochs in each round, and more for `full` or for the training again."""
     options = {"acquisition": ("power_bald",), "max_pixels": 12, "start": start}
-    options |= {"retrain": True, "full": False} if again else {}
+    options |= {"retrain": True, "full": False, "keep_rounds": True} if again else {}
     never = study(tmp_path / "never", **options)
     tables, stops = None, 0
     while tables is None:
@@ -280,21 +286,38 @@ def test_stopped_again_and_again_is_never_stopped(start: str, again: int, epochs
     assert stops > 1 + (2 + 2 + again) // epochs - 1
     assert same(tables, never)
     files = {path.relative_to(tmp_path / "never") for path in (tmp_path / "never").glob("[mp]*s/**/*.*")}
-    assert len(files) == len(tables.summary) * (1 + 3)  # a model and three predictions
+    assert len(files) == (2 + 3 if again else 2 * (1 + 3))  # models, and three predictions of each run
     for file in files:
         assert (tmp_path / "never" / file).read_bytes() == (tmp_path / "stopped" / file).read_bytes()
     assert tables.summary["miou_again"].notna().sum() == (again > 0)
+    for number in range(2) if again else ():
+        model = f"models/unet-power_bald/0{['.0', ''][number]}.safetensors"
+        right = tables.rounds.query("round == @number")["accuracy"].item()
+        assert _accuracy(tmp_path / "stopped" / model) == pytest.approx(right, abs=0.01)  # but for bfloat16
 
 
-def test_settings_and_seeds_extend_a_study(whole: Whole, tmp_path: Path) -> None:
-    one = study(tmp_path, acquisition=("random",), full=False)
-    assert same(one, part(one, "unet-random"))
-    tables = study(tmp_path, acquisition=("random", "margin", "balent"), repeats=2)
-    assert same(tables, whole.tables)
+def _accuracy(file: Path) -> float:
+    """Accuracy of a kept network on the test scenes."""
+    network, test = load_model(file).network.eval(), scenes("test")
+    right = []
+    for name in test.images:
+        known = truth(test, name) != IGNORE
+        with torch.no_grad():
+            found = network(torch.from_numpy(test.image(name)).permute(2, 0, 1)[None].float())[0].argmax(0).numpy()
+        right.append((found == truth(test, name))[known])
+    return float(np.concatenate(right).mean())
+
+
+def test_settings_and_seeds_extend_a_study(begun: Whole, whole: Whole, tmp_path: Path) -> None:
+    """What is added is as if it had been there from the start, and what was there stays."""
+    assert same(begun.tables, part(begun.tables, 1, "unet-random"))
+    assert same(begun.tables, part(whole.tables, 1, "unet-random"))
+    at_once = study(tmp_path, acquisition=("balent",))
+    assert same(part(at_once, 1, *SETTINGS), part(whole.tables, 1, "unet-balent", "full"))
 
 
 @pytest.mark.slow
-def test_number_of_processes_changes_no_table(whole: Whole, tmp_path: Path) -> None:
+def test_neither_order_nor_number_of_processes_changes_a_table(whole: Whole, tmp_path: Path) -> None:
     assert same(study(tmp_path, acquisition=("margin", "random", "balent"), repeats=2, jobs=2), whole.tables)
 
 

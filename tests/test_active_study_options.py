@@ -9,6 +9,8 @@ from active_runs import scenes, study, truth
 from dataset_runs import save_tiny_mobilenet, save_tiny_segformer
 from refusals import refused
 
+from lowpix.data import IGNORE
+
 
 def test_a_model_of_transformers_asks(tmp_path: Path) -> None:
     """DeepLabV3+ on a tiny MobileNetV2, at half resolution, with an oracle that errs and refuses."""
@@ -39,6 +41,20 @@ def test_a_model_of_transformers_asks(tmp_path: Path) -> None:
     told = tables.revealed
     right = [truth(train, one.image)[one.row, one.column] == one.label for one in told.itertuples()]
     assert 0.5 < np.mean(right) < 0.9
+
+
+def test_an_annotator_errs_at_borders_alone(tmp_path: Path) -> None:
+    tables = study(tmp_path, acquisition=("random",), full=False, max_pixels=6, oracle_border_noise=0.5)
+    assert set(tables.rounds["oracle"]) == {"label map, 0.5 wrong at borders"}
+    train, wrong, near = scenes("train"), [], []
+    for one in tables.revealed.itertuples():
+        labels = truth(train, one.image)
+        window = labels[max(0, one.row - 2) : one.row + 3, max(0, one.column - 2) : one.column + 3]
+        wrong.append(labels[one.row, one.column] != one.label)
+        near.append(bool(((window != labels[one.row, one.column]) & (window != IGNORE)).any()))
+        assert one.label in window
+    assert sum(wrong) > 0
+    assert not any(error and not border for error, border in zip(wrong, near, strict=True))
 
 
 def test_top_keeps_its_distance(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Whole]:
         return train(network, batches, recipe, *rest, **options)
 
     with without_pictures(), pytest.MonkeyPatch.context() as patch, redirect_stdout(printed):
-        patch.setattr("lowpix.dataset_study.runs.train", watched)
+        patch.setattr("lowpix.segmenter.method.train", watched)
         tables = study(folder, KINDS, repeats=2)
     before = identity(folder, "**/*")
     yield Whole(folder, tables, printed.getvalue(), starts)
@@ -197,7 +197,7 @@ def test_stopped_in_the_middle_is_never_stopped(
         return train(*given, after_epoch=stop, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr("lowpix.dataset_study.runs.train", interrupted)
+        patch.setattr("lowpix.segmenter.method.train", interrupted)
         with pytest.raises(KeyboardInterrupt):
             study(tmp_path)
     assert len(pd.read_csv(tmp_path / "summary.csv")) == 1

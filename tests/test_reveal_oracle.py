@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lowpix.data import IGNORE
 from lowpix.reveal.log import UNSURE, VOID
-from lowpix.reveal.oracle import LabelMapOracle, could_tell
+from lowpix.reveal.oracle import LabelMapOracle, across, could_tell
 
 SHAPE, CLASSES = (150, 200), 5
 RANDOM = np.random.default_rng(0)
@@ -100,7 +101,50 @@ def test_who_could_tell() -> None:
             assert not could_tell(LABELS, np.array([[10, 3], outside]), labels[:2], errs)
 
 
+def regions() -> NDArray[np.uint8]:
+    """Blocks of 9 × 13 pixels, some of them void, one pixel of another class, and a corner of one class."""
+    labels = np.kron(LABELS[8:16, :12], np.ones((9, 13), np.uint8))
+    labels[40, 70] = (labels[40, 70] + 1) % CLASSES
+    labels[-20:, -30:] = 2
+    return labels
+
+
+def test_beyond_a_border_is_the_nearest_other_class() -> None:
+    """Each pixel against all pixels around it, one by one."""
+    labels = regions()
+    beyond = across(labels)
+    changed = 0
+    for row, column in np.ndindex(labels.shape):
+        own = labels[row, column]
+        classes: dict[int, set[int]] = {1: set(), 2: set()}
+        for reach, found in classes.items():
+            window = labels[max(0, row - reach) : row + reach + 1, max(0, column - reach) : column + reach + 1]
+            found |= set(window.ravel().tolist()) - {int(own), VOID}
+        allowed = classes[1] or classes[2]
+        if own == VOID or not allowed:
+            assert beyond[row, column] == own
+        else:
+            assert beyond[row, column] in allowed
+            changed += 1
+    assert changed > 1000
+    for plain in (np.zeros((5, 6), np.uint8), np.full((5, 6), VOID, np.uint8)):
+        np.testing.assert_array_equal(across(plain), plain)
+
+
+@pytest.mark.parametrize("noise", [0.1, 0.5, 1])
+def test_share_of_wrong_answers_at_borders(noise: float) -> None:
+    labels = regions()
+    beyond, pixels = across(labels), np.argwhere(labels < 255)
+    truth, other = labels[tuple(pixels.T)], beyond[tuple(pixels.T)]
+    answers = LabelMapOracle(labels, CLASSES, seed=3, border_noise=noise)(pixels)
+    at_border = truth != other
+    np.testing.assert_array_equal(answers[~at_border], truth[~at_border])
+    wrong = answers[at_border] != truth[at_border]
+    np.testing.assert_array_equal(answers[at_border][wrong], other[at_border][wrong])
+    assert abs(wrong.mean() - noise) <= 4 * np.sqrt(noise * (1 - noise) / wrong.size)
+
+
 def test_the_label_map_is_left_as_it_is() -> None:
     labels = LABELS.copy()
-    LabelMapOracle(labels, CLASSES, 0.5, 0.5)
+    LabelMapOracle(labels, CLASSES, 0.5, 0.5, border_noise=0.5)
     np.testing.assert_array_equal(labels, LABELS)

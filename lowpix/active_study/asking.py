@@ -28,6 +28,7 @@ class Asking:
     samples: int
     noise: float
     refusal: float
+    border_noise: float
     ask_void: bool
     scale: float
 
@@ -49,7 +50,8 @@ class Asking:
     def oracle_name(self) -> str:
         """The oracle, as written in tables."""
         errs = self.noise or self.refusal
-        return "label map" + (f", {self.noise:g} wrong, {self.refusal:g} refused" if errs else "")
+        at_borders = f", {self.border_noise:g} wrong at borders" if self.border_noise else ""
+        return "label map" + (f", {self.noise:g} wrong, {self.refusal:g} refused" if errs else "") + at_borders
 
     def ask(
         self,
@@ -91,8 +93,15 @@ class Asking:
                 )
                 top = self.takes_top(acquisition)
                 question = log.ask(count, scores, self.spacing, None if top else self.percent)
-            oracle_seed = seed_for(log.seed, "oracle")
-            log.tell(question, LabelMapOracle(truth, log.classes, self.noise, self.refusal, oracle_seed)(question))
+            oracle = LabelMapOracle(
+                truth,
+                log.classes,
+                self.noise,
+                self.refusal,
+                seed_for(log.seed, "oracle"),
+                self.border_noise,
+            )
+            log.tell(question, oracle(question))
             log.askable = None  # of all images together these maps would fill the memory
 
     def _scores(

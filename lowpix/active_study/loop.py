@@ -25,11 +25,9 @@ from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.log import Log
 from lowpix.reveal.schedule import Schedule
 from lowpix.seeds import seed_for
-from lowpix.segmenter.augment import Augmentation
-from lowpix.segmenter.batches import Annotated, Batches
-from lowpix.segmenter.evaluation import label_images, validator
-from lowpix.segmenter.model import Model, Segmenter, build, model_file
-from lowpix.segmenter.training import Recipe, class_weights, train
+from lowpix.segmenter.evaluation import label_images
+from lowpix.segmenter.method import Method
+from lowpix.segmenter.model import Model, Segmenter, model_file
 from lowpix.study.label_maps import label_map_png
 from lowpix.study.splits import Splits
 
@@ -54,16 +52,11 @@ class Arm:
 class Plan:
     """What all runs of a study share."""
 
-    network: str
-    width: int
-    from_scratch: bool
-    recipe: Recipe
+    method: Method
     first_epochs: int
     warm: bool
     retrain: bool
-    augmentation: Augmentation
-    batch: int
-    class_weights: bool
+    keep_rounds: bool
     asking: Asking
     schedule: Schedule
     splits: Splits
@@ -82,14 +75,14 @@ class Plan:
     @property
     def total_epochs(self) -> int:
         """Epochs that the last network of an arm was trained for, in all its rounds if they are warm."""
-        later = self.recipe.epochs
+        later = self.method.recipe.epochs
         return self.first_epochs + (self.rounds - 1) * later if self.warm or self.rounds == 1 else later
 
     def epochs(self, arm: Arm) -> int:
         """Epochs of a whole run, without its first round, which is shared."""
         if arm.acquisition is None:
             return self.total_epochs
-        return (self.rounds - 1) * self.recipe.epochs + (self.total_epochs if self.retrain else 0)
+        return (self.rounds - 1) * self.method.recipe.epochs + (self.total_epochs if self.retrain else 0)
 
 
 @dataclass(frozen=True)
@@ -140,18 +133,23 @@ class Rounds:
         yield record
 
     def __call__(self, arm: Arm) -> Iterator[Trained]:
-        """Do a run, and give it with its model and example predictions."""
+        """Do a run, and give it with its models and example predictions."""
         record, network = self._full(arm) if arm.acquisition is None else self._asked(arm, arm.acquisition)
-        plan, splits = self.plan, self.plan.splits
-        model = Model(
-            network, splits.train.classes, splits.train.palette, plan.augmentation.scale, splits.median_size(1)
-        )
-        about = {"dataset": splits.train.name, "setting": arm.setting, "seed": str(arm.seed)}
-        files = {model_name(arm.setting, arm.seed): model_file(model, about)}
+        splits, scale = self.plan.splits, self.plan.method.scale
+        files = {model_name(arm.setting, arm.seed): self._model(arm, network)}
+        if self.plan.keep_rounds:
+            for number in range(len(record.rounds) - 1):
+                files[model_name(arm.setting, arm.seed, number)] = self._model(arm, self._of(record, number))
         examples = spread(splits.test_names, EXAMPLES)
-        for name, labels, _ in label_images(network, splits.test, examples, model.scale, self.device):
+        for name, labels, _ in label_images(network, splits.test, examples, scale, self.device):
             files[prediction_name(arm.setting, arm.seed, name)] = label_map_png(labels, splits.train.palette)
         yield record, files
+
+    def _model(self, arm: Arm, network: Segmenter) -> bytes:
+        """The content of a model's file."""
+        train, median_size = self.plan.splits.train, self.plan.splits.median_size(1)
+        model = Model(network, train.classes, train.palette, self.plan.method.scale, median_size)
+        return model_file(model, {"dataset": train.name, "setting": arm.setting, "seed": str(arm.seed)})
 
     def _full(self, arm: Arm) -> tuple[Record, Segmenter]:
         record = Record(arm.setting, arm.seed, self._facts(arm))
@@ -167,16 +165,15 @@ class Rounds:
         record = Record.load(saved) if saved.exists() else replace(shared, setting=arm.setting)
         record.facts = self._facts(arm)
         logs = self._logs(record)
-        # the state of the last finished round holds its network: training, which has ended there, loads it
-        network, last = self._fresh(arm.seed), len(record.rounds) - 1
-        self._train(record, network, logs, last, self._epochs(last))
+        network = self._of(record, len(record.rounds) - 1)
         while len(record.rounds) < self.plan.rounds:
             next_network = self._round(record, logs, network, acquisition)
             if next_network is None:
                 break
             network = next_network
             record.save(saved)
-            if (before := len(record.rounds) - 2) > 0:  # the first round's state stays
+            before = len(record.rounds) - 2
+            if before > 0 and not self.plan.keep_rounds:  # the first round's state stays
                 self._state(record, before).unlink(missing_ok=True)
         if self.plan.retrain:
             again = self._fresh(arm.seed)
@@ -184,6 +181,12 @@ class Rounds:
             counts = total(self._test(again))
             record.facts |= {"accuracy_again": accuracy(counts), "miou_again": miou(counts)}
         return record, network
+
+    def _of(self, record: Record, number: int) -> Segmenter:
+        """The network of a finished round. Its state holds it: training, which has ended there, loads it."""
+        network = self._fresh(record.seed)
+        self._train(record, network, self._logs(record), number, self._epochs(number))
+        return network
 
     def _round(
         self, record: Record, logs: dict[str, Log], network: Segmenter | None, acquisition: str
@@ -219,16 +222,16 @@ class Rounds:
     ) -> float:
         """Train a network in place for a round, or for the rest of it. Returns the seconds that the round took."""
         plan, seed = self.plan, self._seed(record.seed, "training", number)
-        labels: Annotated = Labels(plan.splits, logs)
-        history = train(
+        history = plan.method.train(
             network,
-            Batches(plan.splits.train, labels, plan.augmentation, plan.batch, seed),
-            replace(plan.recipe, epochs=epochs),
+            plan.splits.train,
+            Labels(plan.splits, logs),
+            labelled_pixels(plan.splits, logs),
             seed,
             self.device,
             self._state(record, number),
-            class_weights=class_weights(labelled_pixels(plan.splits, logs)) if plan.class_weights else None,
-            validate=validator(plan.splits.validation, plan.augmentation.scale, self.device),
+            epochs=epochs,
+            validation=plan.splits.validation,
         )
         if not any(row["round"] == number for row in record.history):
             record.history += [{"round": number, **row} for row in history]
@@ -243,20 +246,20 @@ class Rounds:
 
     def _test(self, network: Segmenter) -> dict[str, NDArray[np.int64]]:
         """The confusion matrix of each test image."""
-        splits, scale = self.plan.splits, self.plan.augmentation.scale
+        splits, scale = self.plan.splits, self.plan.method.scale
         found = label_images(network, splits.test, splits.test_names, scale, self.device)
         return {name: counts for name, _, counts in found if counts is not None}
 
     def _fresh(self, seed: int) -> Segmenter:
         """The network with its first weights."""
-        plan, classes = self.plan, len(self.plan.splits.train.classes)
-        network = build(plan.network, classes, plan.width, plan.from_scratch, self._seed(seed, "initial weights"))
+        plan = self.plan
+        network = plan.method.build(len(plan.splits.train.classes), self._seed(seed, "initial weights"))
         if network.head is not None:
             network.body.dropout = plan.asking.dropout
         return network
 
     def _epochs(self, number: int) -> int:
-        return self.plan.recipe.epochs if number else self.plan.first_epochs
+        return self.plan.method.recipe.epochs if number else self.plan.first_epochs
 
     def _logs(self, record: Record) -> dict[str, Log]:
         splits = self.plan.splits
@@ -268,7 +271,7 @@ class Rounds:
         found = find_acquisition(arm.acquisition) if arm.acquisition is not None else None
         return {
             "dataset": plan.splits.train.name,
-            "network": plan.network,
+            "network": plan.method.network,
             "acquisition": found.name if found else FULL,
             "selection": plan.asking.selection_name(found) if found else "every pixel",
             "oracle": plan.asking.oracle_name if asks else "label map",

@@ -10,10 +10,8 @@ from scipy import ndimage
 from lowpix.data import IGNORE
 from lowpix.metrics import accuracy, iou, miou
 from lowpix.reveal.log import Log
+from lowpix.reveal.oracle import NEAR
 from lowpix.study.splits import Splits
-
-NEAR = 2
-"""Pixels from a border, along the chessboard, that count as near it."""
 
 
 def round_row(

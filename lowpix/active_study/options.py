@@ -43,6 +43,9 @@ class AskingOptions:
     """Number of Monte-Carlo samples of the last layer, for acquisitions that compare members."""
     oracle_noise: Annotated[float, between(0, 1)] = 0.0
     """Share of wrong answers; they are uniform over the other classes."""
+    oracle_border_noise: Annotated[float, between(0, 1)] = 0.0
+    """Share of wrong answers, on top of these, among the pixels within 2 px of a border between classes;
+    they are the class beyond the border."""
     oracle_refusal: Annotated[float, between(0, 1)] = 0.0
     """Share of pixels that the oracle refuses to label. They count as asked."""
     ask_void: bool = False
@@ -76,6 +79,8 @@ class TrainingOptions:
     """Share of the training samples that lose their colours."""
     blur: Annotated[float, between(0, 1)] = 0.0
     """Share of the training samples that are blurred by up to 2 pixels."""
+    keep_rounds: bool = False
+    """Keep the network of every round, not only of the last: models/SETTING/SEED.ROUND.safetensors."""
     select: Literal["last", "validation"] = "last"
     """last: the last checkpoint of a round; validation: the one with the largest mIoU on the validation split.
     The pixels of the validation maps are added to the annotated ones."""

@@ -50,7 +50,7 @@ def _epochs(folder: Path, plan: Plan, arm: Arm) -> int:
         return finished_epochs(folder / state_name(arm.setting, arm.seed, 0))
     states = {number: folder / state_name(arm.setting, arm.seed, number) for number in range(1, plan.rounds + 1)}
     begun = [number for number, state in states.items() if state.exists()]
-    return (begun[-1] - 1) * plan.recipe.epochs + finished_epochs(states[begun[-1]]) if begun else 0
+    return (begun[-1] - 1) * plan.method.recipe.epochs + finished_epochs(states[begun[-1]]) if begun else 0
 
 
 def _as_it_is(record: Record) -> Record:

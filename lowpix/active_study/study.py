@@ -15,7 +15,7 @@ from lowpix.errors import InputError
 from lowpix.networks.device import find_device
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.schedule import Schedule
-from lowpix.segmenter.augment import Augmentation
+from lowpix.segmenter.method import Method
 from lowpix.segmenter.model import Segmenter, build
 from lowpix.segmenter.training import Recipe
 from lowpix.study.data import digest_of, keep_data, refuse_other_data
@@ -54,6 +54,9 @@ def active_study(options: Options) -> Study[Record, ActiveTables]:
         "width": width,
         "learning_rate": options.resolved_learning_rate(),
         "milestones": options.milestones or None,
+        # None if not used, as in studies of before these options
+        "oracle_border_noise": options.oracle_border_noise or None,
+        "keep_rounds": options.keep_rounds or None,
     }
     if not options.fresh:
         refuse_other_data(out, splits.reports)
@@ -93,28 +96,21 @@ def _arms(options: Options, network: Segmenter) -> list[Arm]:
 
 def _plan(options: Options, splits: Splits, crop: tuple[int, int]) -> Plan:
     """What all runs share."""
+    recipe = Recipe(
+        options.epochs,
+        -(-len(splits.names) // options.batch),
+        options.resolved_learning_rate(),
+        options.weight_decay,
+        max(1, options.epochs // 10) if options.select == "validation" else 0,
+        options.optimiser,
+        options.backbone_rate,
+        options.milestones,
+    )
     return Plan(
-        network=options.network,
-        width=options.resolved_width(),
-        from_scratch=options.from_scratch,
-        recipe=Recipe(
-            options.epochs,
-            -(-len(splits.names) // options.batch),
-            options.resolved_learning_rate(),
-            options.weight_decay,
-            max(1, options.epochs // 10) if options.select == "validation" else 0,
-            options.optimiser,
-            options.backbone_rate,
-            options.milestones,
-        ),
+        method=Method.of(options, crop, recipe, options.grey, options.blur),
         first_epochs=options.first_epochs or options.epochs,
         warm=options.start == "warm",
         retrain=options.retrain,
-        augmentation=Augmentation(
-            crop, options.scale, options.zoom, options.flip, options.colour, options.grey, options.blur
-        ),
-        batch=options.batch,
-        class_weights=options.class_weights,
         asking=Asking(
             options.percent,
             options.selection,
@@ -124,9 +120,11 @@ def _plan(options: Options, splits: Splits, crop: tuple[int, int]) -> Plan:
             options.mc_samples,
             options.oracle_noise,
             options.oracle_refusal,
+            options.oracle_border_noise,
             options.ask_void,
             options.scale,
         ),
+        keep_rounds=options.keep_rounds,
         schedule=Schedule(options.first_pixels, options.pixels_per_round, options.max_pixels),
         splits=splits,
     )

@@ -174,9 +174,9 @@ class ActiveStudies(Kind[Record, ActiveTables]):
 ACTIVE = ActiveStudies()
 
 
-def model_name(setting: str, seed: int) -> str:
-    """The name of the last network's file within the study's folder."""
-    return f"models/{file_name(setting)}/{seed}.safetensors"
+def model_name(setting: str, seed: int, number: int | None = None) -> str:
+    """The name within the study's folder of the last network's file, or of that of an earlier round."""
+    return f"models/{file_name(setting)}/{seed}" + ("" if number is None else f".{number}") + ".safetensors"
 
 
 def state_name(setting: str, seed: int, number: int | None = None) -> str:

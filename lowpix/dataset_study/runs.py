@@ -14,11 +14,10 @@ from lowpix.dataset_study.labels import SETTINGS, Annotation, Material, Survey, 
 from lowpix.dataset_study.tables import DatasetTables, TrainedRun, model_name, prediction_name, state_name
 from lowpix.metrics import accuracy, iou, miou
 from lowpix.seeds import seed_for
-from lowpix.segmenter.augment import Augmentation
-from lowpix.segmenter.batches import Batches
-from lowpix.segmenter.evaluation import label_images, validator
-from lowpix.segmenter.model import Model, build, model_file
-from lowpix.segmenter.training import Recipe, class_weights, finished_epochs, train
+from lowpix.segmenter.evaluation import label_images
+from lowpix.segmenter.method import Method
+from lowpix.segmenter.model import Model, model_file
+from lowpix.segmenter.training import finished_epochs
 from lowpix.study.folder import Study
 from lowpix.study.label_maps import label_map_png
 from lowpix.study.splits import Splits
@@ -61,13 +60,7 @@ class Job:
 class Plan:
     """What all runs of a study share."""
 
-    network: str
-    width: int
-    from_scratch: bool
-    recipe: Recipe
-    augmentation: Augmentation
-    batch: int
-    class_weights: bool
+    method: Method
     costs: Costs
     splits: Splits
     """If there is a validation split, it chooses the checkpoint, and its maps count as annotation."""
@@ -91,22 +84,20 @@ class Training:
 
     def __call__(self, job: Job) -> Iterator[Trained]:
         material, plan, device = self.materials[job], self.plan, self.device
-        dataset, scale, state = material.dataset, plan.augmentation.scale, self.state(job)
+        dataset, scale = material.dataset, plan.method.scale
         seed = seed_for(job.seed, dataset.name, "data-set network")
         annotation = SETTINGS[job.kind](material)
         seen = survey(annotation, material)
-        network = build(
-            plan.network, len(dataset.classes), plan.width, plan.from_scratch, seed_for(seed, "initial weights")
-        )
-        history = train(
+        network = plan.method.build(len(dataset.classes), seed_for(seed, "initial weights"))
+        history = plan.method.train(
             network,
-            Batches(dataset, annotation, plan.augmentation, plan.batch, seed),
-            plan.recipe,
+            dataset,
+            annotation,
+            seen.pixels,
             seed,
             device,
-            state,
-            class_weights=class_weights(seen.pixels) if plan.class_weights else None,
-            validate=validator(plan.splits.validation, scale, device),
+            self.state(job),
+            validation=plan.splits.validation,
             loaders=min(LOADERS, os.cpu_count() or 1) if device.type == "cuda" else 0,
         )
         total = np.zeros((len(dataset.classes), len(dataset.classes) + 1), np.int64)
@@ -140,7 +131,7 @@ def run_jobs(
     processes: int,
 ) -> None:
     """Do these runs and save each when it ends, with a bar that counts epochs."""
-    epochs = training.plan.recipe.epochs
+    epochs = training.plan.method.recipe.epochs
     print(f"{training.plan.splits.train.name}: {len(jobs)} networks to train, {epochs} epochs each", flush=True)
 
     def done() -> float:
@@ -188,7 +179,7 @@ def _row(
         "seed": job.seed,
         "kind": job.kind,
         "budget": job.budget,
-        "network": plan.network,
+        "network": plan.method.network,
         "privileged": job.kind.startswith("full_degraded") or (source is not None and source.privileged),
         "label_seed": source.seed if source else None,
         "images": len(annotation.images),

@@ -14,7 +14,7 @@ from lowpix.dataset_study.pictures import dataset_pictures
 from lowpix.dataset_study.runs import Costs, Job, Plan, Training, run_jobs
 from lowpix.dataset_study.tables import DATASETS, DatasetTables, TrainedRun
 from lowpix.networks.device import find_device
-from lowpix.segmenter.augment import Augmentation
+from lowpix.segmenter.method import Method
 from lowpix.segmenter.model import build
 from lowpix.segmenter.training import Recipe
 from lowpix.study.data import digest_of, keep_data, read_data, refuse_other_data, require_same
@@ -100,20 +100,15 @@ def _jobs(options: Options, budgets: Sequence[int]) -> list[Job]:
 
 def _plan(options: Options, splits: Splits, crop: tuple[int, int]) -> Plan:
     """What all runs share."""
+    recipe = Recipe(
+        options.epochs,
+        -(-len(splits.names) // options.batch),
+        options.resolved_learning_rate(),
+        options.weight_decay,
+        max(1, options.epochs // 10) if options.select == "validation" else 0,
+    )
     return Plan(
-        network=options.network,
-        width=options.resolved_width(),
-        from_scratch=options.from_scratch,
-        recipe=Recipe(
-            options.epochs,
-            -(-len(splits.names) // options.batch),
-            options.resolved_learning_rate(),
-            options.weight_decay,
-            max(1, options.epochs // 10) if options.select == "validation" else 0,
-        ),
-        augmentation=Augmentation(crop, options.scale, options.zoom, options.flip, options.colour),
-        batch=options.batch,
-        class_weights=options.class_weights,
+        method=Method.of(options, crop, recipe),
         costs=Costs(options.seconds_per_click, options.minutes_per_map),
         splits=splits,
     )

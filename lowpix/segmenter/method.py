@@ -1,0 +1,93 @@
+"""How the network of a data set is made and trained, for every study that trains one."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lowpix.data import Dataset
+from lowpix.segmenter.augment import Augmentation
+from lowpix.segmenter.batches import Annotated, Batches
+from lowpix.segmenter.evaluation import validator
+from lowpix.segmenter.model import Segmenter, build
+from lowpix.segmenter.options import SegmenterOptions
+from lowpix.segmenter.training import Recipe, class_weights, train
+
+
+@dataclass(frozen=True)
+class Method:
+    """What all networks of a study share."""
+
+    network: str
+    width: int
+    from_scratch: bool
+    batch: int
+    class_weights: bool
+    augmentation: Augmentation
+    recipe: Recipe
+
+    @classmethod
+    def of(
+        cls, options: SegmenterOptions, crop: tuple[int, int], recipe: Recipe, grey: float = 0, blur: float = 0
+    ) -> "Method":
+        """The method that follows from the options of a study."""
+        return cls(
+            options.network,
+            options.resolved_width(),
+            options.from_scratch,
+            options.batch,
+            options.class_weights,
+            Augmentation(crop, options.scale, options.zoom, options.flip, options.colour, grey, blur),
+            recipe,
+        )
+
+    @property
+    def scale(self) -> float:
+        """Factor by which images are resized for the network."""
+        return self.augmentation.scale
+
+    def build(self, classes: int, seed: int) -> Segmenter:
+        """The network with its first weights. Raises InputError for one that cannot be built."""
+        return build(self.network, classes, self.width, self.from_scratch, seed)
+
+    def train(
+        self,
+        network: Segmenter,
+        dataset: Dataset,
+        labels: Annotated,
+        pixels: NDArray[np.int64],
+        seed: int,
+        device: torch.device,
+        state: Path,
+        *,
+        epochs: int | None = None,
+        validation: Dataset | None = None,
+        loaders: int = 0,
+    ) -> list[dict[str, float]]:
+        """Train a network in place, as `lowpix.segmenter.training.train` does. Returns its history.
+
+        Args:
+            network: from `build`, or trained before.
+            dataset: holds the images.
+            labels: the training images by name, and their labels.
+            pixels: number of labelled pixels of each class `(C,)`, for class weights.
+            seed: seed of crops, augmentation and dropout.
+            device: where the network is trained.
+            state: file from which a stopped training goes on.
+            epochs: instead of those of the recipe.
+            validation: the split that chooses the checkpoint, if the recipe validates.
+            loaders: threads that prepare minibatches ahead.
+        """
+        return train(
+            network,
+            Batches(dataset, labels, self.augmentation, self.batch, seed),
+            replace(self.recipe, epochs=epochs or self.recipe.epochs),
+            seed,
+            device,
+            state,
+            class_weights=class_weights(pixels) if self.class_weights else None,
+            validate=validator(validation, self.scale, device),
+            loaders=loaders,
+        )
