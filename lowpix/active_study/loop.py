@@ -28,7 +28,7 @@ from lowpix.seeds import seed_for
 from lowpix.segmenter.augment import Augmentation
 from lowpix.segmenter.batches import Annotated, Batches
 from lowpix.segmenter.evaluation import label_images, validator
-from lowpix.segmenter.model import Model, Segmenter, build, model_file
+from lowpix.segmenter.model import Fresh, Model, Segmenter, model_file
 from lowpix.segmenter.training import Recipe, class_weights, train
 from lowpix.study.label_maps import label_map_png
 from lowpix.study.splits import Splits
@@ -54,9 +54,7 @@ class Arm:
 class Plan:
     """What all runs of a study share."""
 
-    network: str
-    width: int
-    from_scratch: bool
+    fresh: Fresh
     recipe: Recipe
     first_epochs: int
     warm: bool
@@ -128,6 +126,11 @@ class Rounds:
     plan: Plan
     folder: Path
     device: torch.device
+
+    def sent(self, seed: int, splits: Splits) -> "Rounds":
+        """The same for runs of a seed on a machine that sees none of our files, with `splits.sent()`."""
+        fresh = self.plan.fresh.sent(self._seed(seed, "initial weights"))
+        return replace(self, plan=replace(self.plan, splits=splits, fresh=fresh))
 
     def first(self, seed: int) -> Iterator[Record]:
         """Do the first round of a seed, and save its record. It stays, for settings that are added later."""
@@ -249,10 +252,9 @@ class Rounds:
 
     def _fresh(self, seed: int) -> Segmenter:
         """The network with its first weights."""
-        plan, classes = self.plan, len(self.plan.splits.train.classes)
-        network = build(plan.network, classes, plan.width, plan.from_scratch, self._seed(seed, "initial weights"))
+        network = self.plan.fresh(self._seed(seed, "initial weights"))
         if network.head is not None:
-            network.body.dropout = plan.asking.dropout
+            network.body.dropout = self.plan.asking.dropout
         return network
 
     def _epochs(self, number: int) -> int:
@@ -268,7 +270,7 @@ class Rounds:
         found = find_acquisition(arm.acquisition) if arm.acquisition is not None else None
         return {
             "dataset": plan.splits.train.name,
-            "network": plan.network,
+            "network": plan.fresh.network,
             "acquisition": found.name if found else FULL,
             "selection": plan.asking.selection_name(found) if found else "every pixel",
             "oracle": plan.asking.oracle_name if asks else "label map",

@@ -16,7 +16,7 @@ from lowpix.networks.device import find_device
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.schedule import Schedule
 from lowpix.segmenter.augment import Augmentation
-from lowpix.segmenter.model import Segmenter, build
+from lowpix.segmenter.model import Fresh, Segmenter
 from lowpix.segmenter.training import Recipe
 from lowpix.study.data import digest_of, keep_data, refuse_other_data
 from lowpix.study.folder import Study, open_study, require_apart
@@ -43,8 +43,11 @@ def active_study(options: Options) -> Study[Record, ActiveTables]:
     )
     dataset = splits.train
     width = options.resolved_width()
-    network = build(options.network, len(dataset.classes), width, options.from_scratch, 0)  # find errors early
+    fresh = Fresh(options.network, len(dataset.classes), width, options.from_scratch)
+    network = fresh(0)  # finds errors early
     _require_sampled(options, network)
+    if options.cluster is not None:
+        splits.require_sendable(options.cluster)
 
     out = options.out or Path("results") / f"{dataset.title}_active"
     require_apart(out, dataset.folders)
@@ -62,10 +65,10 @@ def active_study(options: Options) -> Study[Record, ActiveTables]:
     keep_data(study, splits.reports)
     finished = study.finished()
     arms = [arm for arm in _arms(options, network) if (arm.setting, arm.seed) not in finished]
-    rounds = Rounds(_plan(options, splits, crop), out, device)
+    rounds = Rounds(_plan(options, splits, fresh, crop), out, device)
     pictures = partial(active_pictures, study, splits=splits)
     with study.at_work(str(device), pictures):
-        run_arms(arms, rounds, study, options.jobs)
+        run_arms(arms, rounds, study, options.jobs, options.cluster)
     return study
 
 
@@ -91,12 +94,10 @@ def _arms(options: Options, network: Segmenter) -> list[Arm]:
     ]
 
 
-def _plan(options: Options, splits: Splits, crop: tuple[int, int]) -> Plan:
+def _plan(options: Options, splits: Splits, fresh: Fresh, crop: tuple[int, int]) -> Plan:
     """What all runs share."""
     return Plan(
-        network=options.network,
-        width=options.resolved_width(),
-        from_scratch=options.from_scratch,
+        fresh=fresh,
         recipe=Recipe(
             options.epochs,
             -(-len(splits.names) // options.batch),

@@ -1,8 +1,9 @@
 """The runs of a data-set study: train on a setting's labels, evaluate on the test split, save the results."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from lowpix.seeds import seed_for
 from lowpix.segmenter.augment import Augmentation
 from lowpix.segmenter.batches import Batches
 from lowpix.segmenter.evaluation import label_images, validator
-from lowpix.segmenter.model import Model, build, model_file
+from lowpix.segmenter.model import Fresh, Model, model_file
 from lowpix.segmenter.training import Recipe, class_weights, finished_epochs, train
+from lowpix.study.cluster import Away, Cluster
 from lowpix.study.folder import Study
 from lowpix.study.label_maps import label_map_png
 from lowpix.study.splits import Splits
@@ -61,9 +63,7 @@ class Job:
 class Plan:
     """What all runs of a study share."""
 
-    network: str
-    width: int
-    from_scratch: bool
+    fresh: Fresh
     recipe: Recipe
     augmentation: Augmentation
     batch: int
@@ -92,12 +92,10 @@ class Training:
     def __call__(self, job: Job) -> Iterator[Trained]:
         material, plan, device = self.materials[job], self.plan, self.device
         dataset, scale, state = material.dataset, plan.augmentation.scale, self.state(job)
-        seed = seed_for(job.seed, dataset.name, "data-set network")
+        seed = self.seed(job)
         annotation = SETTINGS[job.kind](material)
         seen = survey(annotation, material)
-        network = build(
-            plan.network, len(dataset.classes), plan.width, plan.from_scratch, seed_for(seed, "initial weights")
-        )
+        network = plan.fresh(seed_for(seed, "initial weights"))
         history = train(
             network,
             Batches(dataset, annotation, plan.augmentation, plan.batch, seed),
@@ -128,9 +126,39 @@ class Training:
         files[model_name(job.setting, job.seed)] = model_file(model, about)
         yield TrainedRun(row, history, cells), files
 
+    def sender(self) -> Callable[[Job], Away[Trained]]:
+        """Makes of a job the same work on a machine that sees none of our files."""
+        splits = self.plan.splits.sent()
+
+        def send(job: Job) -> Away[Trained]:
+            fresh = self.plan.fresh.sent(seed_for(self.seed(job), "initial weights"))
+            plan, material = replace(self.plan, splits=splits, fresh=fresh), self.materials[job]
+            confidence = material.weigh or material.least_confidence > 0
+            material = replace(
+                material,
+                dataset=splits.train,
+                chosen=material.chosen and material.chosen.sent(confidence),
+                stratified=material.stratified and material.stratified.sent(confidence),
+            )
+            training = replace(self, plan=plan, materials={job: material})
+            states = Away.states_in(self.folder, state_name(job.setting, job.seed))
+            return Away(partial(_train_in, training, job), states)
+
+        return send
+
+    def seed(self, job: Job) -> int:
+        """The seed of a run's training."""
+        return seed_for(job.seed, self.materials[job].dataset.name, "data-set network")
+
     def state(self, job: Job) -> Path:
         """The file of an unfinished run's state."""
         return self.folder / state_name(job.setting, job.seed)
+
+
+def _train_in(training: Training, job: Job, folder: Path) -> Iterator[Trained]:
+    """Do a job in another folder."""
+    material = replace(training.materials[job], cache=folder)
+    yield from replace(training, folder=folder, materials={job: material})(job)
 
 
 def run_jobs(
@@ -138,8 +166,13 @@ def run_jobs(
     training: Training,
     study: Study[TrainedRun, DatasetTables],
     processes: int,
+    cluster: str | None = None,
 ) -> None:
-    """Do these runs and save each when it ends, with a bar that counts epochs."""
+    """Do these runs and save each when it ends, with a bar that counts epochs.
+
+    `cluster` is the address of a cluster that does them instead. All images travel with each run, and its epochs
+    are counted when it ends.
+    """
     epochs = training.plan.recipe.epochs
     print(f"{training.plan.splits.train.name}: {len(jobs)} networks to train, {epochs} epochs each", flush=True)
 
@@ -153,8 +186,11 @@ def run_jobs(
         return f"{run.row['setting']} {run.row['seed']}: mIoU {run.row['miou']:.3f}"
 
     if jobs:
+        others = None if cluster is None else Cluster(cluster, training.sender(), study.keep_workers)
         save, total = _Save(study), len(jobs) * epochs
-        for _ in work(training, jobs, save, processes, total=total, unit="epoch", done=done, tell=tell):
+        for _ in work(
+            training, jobs, save, processes, total=total, unit="epoch", done=done, tell=tell, cluster=others
+        ):
             pass
         study.require_finished((job.setting, job.seed) for job in jobs)
 
@@ -188,7 +224,7 @@ def _row(
         "seed": job.seed,
         "kind": job.kind,
         "budget": job.budget,
-        "network": plan.network,
+        "network": plan.fresh.network,
         "privileged": job.kind.startswith("full_degraded") or (source is not None and source.privileged),
         "label_seed": source.seed if source else None,
         "images": len(annotation.images),
