@@ -219,7 +219,7 @@ def pseudo_labels_of_camvid() -> str:
 
 @says("results/README.md")
 def break_even_of_whole_maps() -> str:
-    """Minutes a map at which whole maps reach the mIoU of pseudo in the same hours; linear in log hours between."""
+    """Minutes a map at which whole maps reach the mIoU of pseudo in the same hours; linear in log hours."""
     summary = pd.read_csv(RESULTS / "camvid_dataset" / "summary.csv")
     means = summary.groupby("setting")[["hours", "miou"]].mean()
     maps = means.loc[["few_full-100", "few_full-300", "few_full-1000", "full"]]

@@ -122,6 +122,11 @@ class Rounds:
     folder: Path
     device: torch.device
 
+    def sent(self, seed: int, splits: Splits) -> "Rounds":
+        """The same for runs of a seed on a machine that sees none of our files, with `splits.sent()`."""
+        method = self.plan.method.sent(self._seed(seed, "initial weights"))
+        return replace(self, plan=replace(self.plan, splits=splits, method=method))
+
     def first(self, seed: int) -> Iterator[Record]:
         """Do the first round of a seed, and save its record. It stays, for settings that are added later."""
         path = self.folder / state_name(FIRST, seed)
@@ -252,10 +257,9 @@ class Rounds:
 
     def _fresh(self, seed: int) -> Segmenter:
         """The network with its first weights."""
-        plan = self.plan
-        network = plan.method.build(len(plan.splits.train.classes), self._seed(seed, "initial weights"))
+        network = self.plan.method.fresh(self._seed(seed, "initial weights"))
         if network.head is not None:
-            network.body.dropout = plan.asking.dropout
+            network.body.dropout = self.plan.asking.dropout
         return network
 
     def _epochs(self, number: int) -> int:
@@ -271,7 +275,7 @@ class Rounds:
         found = find_acquisition(arm.acquisition) if arm.acquisition is not None else None
         return {
             "dataset": plan.splits.train.name,
-            "network": plan.method.network,
+            "network": plan.method.fresh.network,
             "acquisition": found.name if found else FULL,
             "selection": plan.asking.selection_name(found) if found else "every pixel",
             "oracle": plan.asking.oracle_name if asks else "label map",

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from lowpix.data.options import DataOptions
 from lowpix.options import NOT_EMPTY, Rule, above, at_least, between, check_options, require
 from lowpix.segmenter.options import SegmenterOptions
-from lowpix.study.options import RepeatOptions, RunOptions, TestOptions
+from lowpix.study.options import ClusterOptions, RepeatOptions, RunOptions, TestOptions
 
 MOST_ROUNDS = 1000
 
@@ -89,12 +89,20 @@ class TrainingOptions:
 # bases in reverse order: a dataclass begins with the fields of its last base
 @dataclass(frozen=True)
 class Options(
-    RunOptions, RepeatOptions, TrainingOptions, SegmenterOptions, AskingOptions, TestOptions, DataOptions
+    ClusterOptions,
+    RunOptions,
+    RepeatOptions,
+    TrainingOptions,
+    SegmenterOptions,
+    AskingOptions,
+    TestOptions,
+    DataOptions,
 ):
     """One network for the data set asks for the pixels that it learns from: how few does it need?
 
     Round 0 reveals random pixels of every image. Each round trains one network on all revealed pixels, measures it
     on the test split, scores every training image, and asks an oracle for the labels of further pixels.
+    With --cluster, all images travel with each run.
 
     python -m lowpix.active_study
 
@@ -112,6 +120,7 @@ class Options(
         from lowpix.reveal.schedule import Schedule
 
         check_options(self)
+        self.check_cluster()
         for name in self.acquisition:
             found = find_acquisition(name)
             fair = "one that does not use the true labels, which this study does not show to it"

@@ -16,7 +16,7 @@ from lowpix.networks.device import find_device
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.schedule import Schedule
 from lowpix.segmenter.method import Method
-from lowpix.segmenter.model import Segmenter, build
+from lowpix.segmenter.model import Fresh, Segmenter
 from lowpix.segmenter.training import Recipe
 from lowpix.study.data import digest_of, keep_data, refuse_other_data
 from lowpix.study.folder import Study, open_study, require_apart
@@ -43,8 +43,11 @@ def active_study(options: Options) -> Study[Record, ActiveTables]:
     )
     dataset = splits.train
     width = options.resolved_width()
-    network = build(options.network, len(dataset.classes), width, options.from_scratch, 0)  # find errors early
+    fresh = Fresh(options.network, len(dataset.classes), width, options.from_scratch)
+    network = fresh(0)  # finds errors early
     _require_sampled(options, network)
+    if options.cluster is not None:
+        splits.require_sendable(options.cluster)
 
     out = options.out or Path("results") / f"{dataset.title}_active"
     require_apart(out, dataset.folders)
@@ -65,10 +68,10 @@ def active_study(options: Options) -> Study[Record, ActiveTables]:
     keep_data(study, splits.reports)
     finished = study.finished()
     arms = [arm for arm in _arms(options, network) if (arm.setting, arm.seed) not in finished]
-    rounds = Rounds(_plan(options, splits, crop), out, device)
+    rounds = Rounds(_plan(options, splits, fresh, crop), out, device)
     pictures = partial(active_pictures, study, splits=splits)
     with study.at_work(str(device), pictures):
-        run_arms(arms, rounds, study, options.jobs)
+        run_arms(arms, rounds, study, options.jobs, options.cluster)
     return study
 
 
@@ -94,7 +97,7 @@ def _arms(options: Options, network: Segmenter) -> list[Arm]:
     ]
 
 
-def _plan(options: Options, splits: Splits, crop: tuple[int, int]) -> Plan:
+def _plan(options: Options, splits: Splits, fresh: Fresh, crop: tuple[int, int]) -> Plan:
     """What all runs share."""
     recipe = Recipe(
         options.epochs,
@@ -107,7 +110,7 @@ def _plan(options: Options, splits: Splits, crop: tuple[int, int]) -> Plan:
         options.milestones,
     )
     return Plan(
-        method=Method.of(options, crop, recipe, options.grey, options.blur),
+        method=Method.of(options, fresh, crop, recipe, options.grey, options.blur),
         first_epochs=options.first_epochs or options.epochs,
         warm=options.start == "warm",
         retrain=options.retrain,

@@ -101,7 +101,7 @@ class Options(
 
     The pseudo-labels come from an image study; missing ones are made first. For each setting, one network for the
     data set is trained on the setting's labels, with the same steps and schedule, and evaluated on the test split.
-    With --cluster, the image study runs on other machines; the networks of the data set are trained here.
+    With --cluster, all images travel with each network that is trained.
 
     python -m lowpix.dataset_study
 

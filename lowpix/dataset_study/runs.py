@@ -1,8 +1,9 @@
 """The runs of a data-set study: train on a setting's labels, evaluate on the test split, save the results."""
 
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from lowpix.segmenter.evaluation import label_images
 from lowpix.segmenter.method import Method
 from lowpix.segmenter.model import Model, model_file
 from lowpix.segmenter.training import finished_epochs
+from lowpix.study.cluster import Away, Cluster
 from lowpix.study.folder import Study
 from lowpix.study.label_maps import label_map_png
 from lowpix.study.splits import Splits
@@ -85,10 +87,10 @@ class Training:
     def __call__(self, job: Job) -> Iterator[Trained]:
         material, plan, device = self.materials[job], self.plan, self.device
         dataset, scale = material.dataset, plan.method.scale
-        seed = seed_for(job.seed, dataset.name, "data-set network")
+        seed = self.seed(job)
         annotation = SETTINGS[job.kind](material)
         seen = survey(annotation, material)
-        network = plan.method.build(len(dataset.classes), seed_for(seed, "initial weights"))
+        network = plan.method.fresh(seed_for(seed, "initial weights"))
         history = plan.method.train(
             network,
             dataset,
@@ -119,9 +121,39 @@ class Training:
         files[model_name(job.setting, job.seed)] = model_file(model, about)
         yield TrainedRun(row, history, cells), files
 
+    def sender(self) -> Callable[[Job], Away[Trained]]:
+        """Makes of a job the same work on a machine that sees none of our files."""
+        splits = self.plan.splits.sent()
+
+        def send(job: Job) -> Away[Trained]:
+            method = self.plan.method.sent(seed_for(self.seed(job), "initial weights"))
+            plan, material = replace(self.plan, splits=splits, method=method), self.materials[job]
+            confidence = material.weigh or material.least_confidence > 0
+            material = replace(
+                material,
+                dataset=splits.train,
+                chosen=material.chosen and material.chosen.sent(confidence),
+                stratified=material.stratified and material.stratified.sent(confidence),
+            )
+            training = replace(self, plan=plan, materials={job: material})
+            states = Away.states_in(self.folder, state_name(job.setting, job.seed))
+            return Away(partial(_train_in, training, job), states)
+
+        return send
+
+    def seed(self, job: Job) -> int:
+        """The seed of a run's training."""
+        return seed_for(job.seed, self.materials[job].dataset.name, "data-set network")
+
     def state(self, job: Job) -> Path:
         """The file of an unfinished run's state."""
         return self.folder / state_name(job.setting, job.seed)
+
+
+def _train_in(training: Training, job: Job, folder: Path) -> Iterator[Trained]:
+    """Do a job in another folder."""
+    material = replace(training.materials[job], cache=folder)
+    yield from replace(training, folder=folder, materials={job: material})(job)
 
 
 def run_jobs(
@@ -129,8 +161,13 @@ def run_jobs(
     training: Training,
     study: Study[TrainedRun, DatasetTables],
     processes: int,
+    cluster: str | None = None,
 ) -> None:
-    """Do these runs and save each when it ends, with a bar that counts epochs."""
+    """Do these runs and save each when it ends, with a bar that counts epochs.
+
+    `cluster` is the address of a cluster that does them instead. All images travel with each run, and its epochs
+    are counted when it ends.
+    """
     epochs = training.plan.method.recipe.epochs
     print(f"{training.plan.splits.train.name}: {len(jobs)} networks to train, {epochs} epochs each", flush=True)
 
@@ -144,8 +181,11 @@ def run_jobs(
         return f"{run.row['setting']} {run.row['seed']}: mIoU {run.row['miou']:.3f}"
 
     if jobs:
+        others = None if cluster is None else Cluster(cluster, training.sender(), study.keep_workers)
         save, total = _Save(study), len(jobs) * epochs
-        for _ in work(training, jobs, save, processes, total=total, unit="epoch", done=done, tell=tell):
+        for _ in work(
+            training, jobs, save, processes, total=total, unit="epoch", done=done, tell=tell, cluster=others
+        ):
             pass
         study.require_finished((job.setting, job.seed) for job in jobs)
 
@@ -179,7 +219,7 @@ def _row(
         "seed": job.seed,
         "kind": job.kind,
         "budget": job.budget,
-        "network": plan.method.network,
+        "network": plan.method.fresh.network,
         "privileged": job.kind.startswith("full_degraded") or (source is not None and source.privileged),
         "label_seed": source.seed if source else None,
         "images": len(annotation.images),

@@ -15,7 +15,7 @@ from lowpix.dataset_study.runs import Costs, Job, Plan, Training, run_jobs
 from lowpix.dataset_study.tables import DATASETS, DatasetTables, TrainedRun
 from lowpix.networks.device import find_device
 from lowpix.segmenter.method import Method
-from lowpix.segmenter.model import build
+from lowpix.segmenter.model import Fresh
 from lowpix.segmenter.training import Recipe
 from lowpix.study.data import digest_of, keep_data, read_data, refuse_other_data, require_same
 from lowpix.study.folder import Study, open_study, require_apart
@@ -48,9 +48,10 @@ def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
             options.skip_faulty,
         )
     dataset = splits.train
-    build(
-        options.network, len(dataset.classes), options.resolved_width(), options.from_scratch, 0
-    )  # find errors early
+    fresh = Fresh(options.network, len(dataset.classes), options.resolved_width(), options.from_scratch)
+    fresh(0)  # finds errors early
+    if options.cluster is not None:
+        splits.require_sendable(options.cluster)
 
     out = options.out or Path("results") / f"{dataset.title}_dataset"
     require_apart(out, dataset.folders)
@@ -78,7 +79,8 @@ def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
     pictures = partial(dataset_pictures, study, test=splits.test, names=splits.test_names)
     with study.at_work(str(device), pictures):
         materials = _materials(options, splits, folder, jobs, out)
-        run_jobs(jobs, Training(_plan(options, splits, crop), materials, out, device), study, options.jobs)
+        training = Training(_plan(options, splits, fresh, crop), materials, out, device)
+        run_jobs(jobs, training, study, options.jobs, options.cluster)
     return study
 
 
@@ -98,7 +100,7 @@ def _jobs(options: Options, budgets: Sequence[int]) -> list[Job]:
     ]
 
 
-def _plan(options: Options, splits: Splits, crop: tuple[int, int]) -> Plan:
+def _plan(options: Options, splits: Splits, fresh: Fresh, crop: tuple[int, int]) -> Plan:
     """What all runs share."""
     recipe = Recipe(
         options.epochs,
@@ -108,7 +110,7 @@ def _plan(options: Options, splits: Splits, crop: tuple[int, int]) -> Plan:
         max(1, options.epochs // 10) if options.select == "validation" else 0,
     )
     return Plan(
-        method=Method.of(options, crop, recipe),
+        method=Method.of(options, fresh, crop, recipe),
         costs=Costs(options.seconds_per_click, options.minutes_per_map),
         splits=splits,
     )

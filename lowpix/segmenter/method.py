@@ -11,7 +11,7 @@ from lowpix.data import Dataset
 from lowpix.segmenter.augment import Augmentation
 from lowpix.segmenter.batches import Annotated, Batches
 from lowpix.segmenter.evaluation import validator
-from lowpix.segmenter.model import Segmenter, build
+from lowpix.segmenter.model import Fresh, Segmenter
 from lowpix.segmenter.options import SegmenterOptions
 from lowpix.segmenter.training import Recipe, class_weights, train
 
@@ -20,9 +20,8 @@ from lowpix.segmenter.training import Recipe, class_weights, train
 class Method:
     """What all networks of a study share."""
 
-    network: str
-    width: int
-    from_scratch: bool
+    fresh: Fresh
+    """Gives networks with their first weights."""
     batch: int
     class_weights: bool
     augmentation: Augmentation
@@ -30,13 +29,17 @@ class Method:
 
     @classmethod
     def of(
-        cls, options: SegmenterOptions, crop: tuple[int, int], recipe: Recipe, grey: float = 0, blur: float = 0
+        cls,
+        options: SegmenterOptions,
+        fresh: Fresh,
+        crop: tuple[int, int],
+        recipe: Recipe,
+        grey: float = 0,
+        blur: float = 0,
     ) -> "Method":
         """The method that follows from the options of a study."""
         return cls(
-            options.network,
-            options.resolved_width(),
-            options.from_scratch,
+            fresh,
             options.batch,
             options.class_weights,
             Augmentation(crop, options.scale, options.zoom, options.flip, options.colour, grey, blur),
@@ -48,9 +51,9 @@ class Method:
         """Factor by which images are resized for the network."""
         return self.augmentation.scale
 
-    def build(self, classes: int, seed: int) -> Segmenter:
-        """The network with its first weights. Raises InputError for one that cannot be built."""
-        return build(self.network, classes, self.width, self.from_scratch, seed)
+    def sent(self, seed: int) -> "Method":
+        """The same with the fresh network of this seed, to travel with work to another machine."""
+        return replace(self, fresh=self.fresh.sent(seed))
 
     def train(
         self,
@@ -69,7 +72,7 @@ class Method:
         """Train a network in place, as `lowpix.segmenter.training.train` does. Returns its history.
 
         Args:
-            network: from `build`, or trained before.
+            network: from `fresh`, or trained before.
             dataset: holds the images.
             labels: the training images by name, and their labels.
             pixels: number of labelled pixels of each class `(C,)`, for class weights.

@@ -1,7 +1,8 @@
 """The data-set network with its input normalisation, and its model file."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,28 @@ def build(network: str, classes: int, width: int, from_scratch: bool, seed: int)
     if network.startswith(PREFIX) and len(network) > len(PREFIX):
         return Segmenter(open_pretrained(network.removeprefix(PREFIX), classes, width, from_scratch, seed))
     raise InputError(f"--network {network}: unknown; choose from unet, {PREFIX}<folder or model id>")
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """Gives networks before their training. The fields are the arguments of `build`."""
+
+    network: str
+    classes: int
+    width: int
+    from_scratch: bool
+    kept: Mapping[int, Segmenter] = field(default_factory=dict)
+    """Networks by seed that need not be built: another machine may lack the files of a pretrained one."""
+
+    def __call__(self, seed: int) -> Segmenter:
+        """A network with the initial weights of this seed. Raises InputError as `build` does."""
+        if seed in self.kept:
+            return deepcopy(self.kept[seed])
+        return build(self.network, self.classes, self.width, self.from_scratch, seed)
+
+    def sent(self, seed: int) -> "Fresh":
+        """The same with the network of this seed, to travel with work to another machine."""
+        return replace(self, kept={seed: self(seed)})
 
 
 @dataclass(frozen=True)

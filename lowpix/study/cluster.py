@@ -9,16 +9,18 @@ import logging
 import time
 import warnings
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lowpix.errors import InputError, WorkError
+from lowpix.storage import write_bytes
 from lowpix.study.settings import processor
 from lowpix.study.threads import one_thread
 
@@ -61,6 +63,28 @@ class Identity:
             pairs = zip(self.libraries, other.libraries, strict=True)
             return ", ".join(f"{one} instead of {two}" for one, two in pairs if one != two)
         return "" if self.lowpix == other.lowpix else "another version of lowpix"
+
+
+@dataclass(frozen=True)
+class Away(Generic[Result]):
+    """Work that keeps states in a folder: on a worker this is a temporary one."""
+
+    work: Callable[[Path], Iterable[Result]]
+    """Does the work in a folder."""
+    states: Mapping[str, bytes]
+    """Files of an interrupted run, by name within the folder, from which the work goes on."""
+
+    def __call__(self) -> Iterator[Result]:
+        with TemporaryDirectory(prefix="lowpix-") as folder:
+            for name, content in self.states.items():
+                write_bytes(Path(folder, name), content)
+            yield from self.work(Path(folder))
+
+    @staticmethod
+    def states_in(folder: Path, *patterns: str) -> dict[str, bytes]:
+        """The files in a folder whose names match patterns, by name."""
+        files = (path for pattern in patterns for path in sorted(folder.glob(pattern)))
+        return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
 def on_cluster(

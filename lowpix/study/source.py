@@ -1,7 +1,7 @@
 """Read image studies: revealed pixels and pseudo-labels. All studies that learn from image studies use this."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -53,6 +53,8 @@ class ImageLabels:
     """Pixels asked, by image, including those without a class as answer."""
     privileged: bool
     """Whether the true label map was used to choose the pixels or their number."""
+    read: Mapping[tuple[str, Callable[..., str]], NDArray[np.uint8]] = field(default_factory=dict)
+    """Maps that were read before, by image and by the function that names their file."""
 
     def file(self, image: str) -> Path:
         """The file of the pseudo-labels."""
@@ -73,7 +75,15 @@ class ImageLabels:
         confidence[tuple(self.logs[image].pixels.T)] = 1
         return confidence
 
+    def sent(self, confidence: bool) -> "ImageLabels":
+        """The same with all maps in memory, to travel to another machine; with `confidence`, those as well."""
+        makers = (label_map_name, confidence_name) if confidence else (label_map_name,)
+        read = {(image, maker): self._read(image, maker) for image in self.logs for maker in makers}
+        return replace(self, read=read)
+
     def _read(self, image: str, name_of: Callable[..., str]) -> NDArray[np.uint8]:
+        if self.read:
+            return self.read[image, name_of].copy()
         name = name_of(self.setting, self.seed, image, self.kept_at)
         return Study(self.folder, IMAGES).read_label_map((self.setting, self.seed, image), name)
 

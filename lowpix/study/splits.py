@@ -7,8 +7,10 @@ import numpy as np
 
 from lowpix.data import Dataset, spread
 from lowpix.data.check import Report, require_sound
+from lowpix.data.sent import Sent
 from lowpix.errors import InputError
 
+MOST_SENT = 4e9  # bytes of images and label maps that travel with the training of one network
 SAMPLED = 15  # number of images that the median size is taken of
 
 
@@ -34,6 +36,30 @@ class Splits:
     def validation_pixels(self) -> int:
         """Number of pixels of all validation images; 0 without a validation split."""
         return 0 if self.validation is None else self.reports[self.validation].size()
+
+    def require_sendable(self, cluster: str) -> None:
+        """Raise InputError if the images are too many to travel with each network to workers of a cluster."""
+        size = 4 * sum(report.size() for report in self.reports.values())  # three colours and a label
+        if size > MOST_SENT:
+            raise InputError(
+                f"--cluster {cluster}: {size / 1e9:.1f} GB of images would travel with each network, and at most "
+                f"{MOST_SENT / 1e9:g} GB may: use --jobs, or fewer images (--limit, --test-limit)"
+            )
+
+    def sent(self) -> "Splits":
+        """The same splits with their images in memory, to travel with work to another machine."""
+        validation = self.validation
+        names = {self.train: self.names, self.test: self.test_names}
+        names |= {} if validation is None else {validation: validation.images}
+        sent = {part: Sent(part, own) for part, own in names.items()}
+        return Splits(
+            sent[self.train],
+            self.names,
+            sent[self.test],
+            self.test_names,
+            None if validation is None else sent[validation],
+            {sent[part]: report for part, report in self.reports.items()},
+        )
 
     def median_size(self, scale: float) -> tuple[int, int]:
         """Median height and width of the first training images, resized by `scale`; each at least 16."""
