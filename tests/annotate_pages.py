@@ -1,20 +1,25 @@
-"""What the tests of annotate share: a real server in a process of its own, and a real Chromium."""
+"""What the tests of annotate share: a real server in a process of its own, and a real Chromium.
+
+Importing torch takes most of a server's start. One process imports it, and each server is forked from that one.
+"""
 
 import json
+import multiprocessing
 import os
 import re
+import runpy
 import shutil
-import signal
 import socket
 import sqlite3
-import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -22,7 +27,8 @@ import pytest
 from data_samples import write
 from numpy.typing import NDArray
 
-ROOT = Path(__file__).parents[1]
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["lowpix.annotate.project", "lowpix.annotate.server", "uvicorn"])
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 CLASSES = ("sky", "wall", "floor")
@@ -59,7 +65,7 @@ def free_port() -> int:
 class Running:
     """A server that runs."""
 
-    process: subprocess.Popen[str]
+    process: BaseProcess
     address: str
     out: Path
     line: str = ""
@@ -82,12 +88,7 @@ class Running:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
-
-    def stop(self) -> str:
-        """Ctrl-C; gives what was printed."""
-        self.process.send_signal(signal.SIGINT)
-        return self.process.communicate(timeout=60)[0]
+        self.process.join()
 
 
 def start(photos: Path, *arguments: str, port: int | None = None) -> Running:
@@ -97,22 +98,29 @@ def start(photos: Path, *arguments: str, port: int | None = None) -> Running:
         given.append(str(photos))
         if not (photos.with_name(f"{photos.name}_labelled") / "answers.sqlite").exists():
             given += ["--classes", ",".join(CLASSES)]
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lowpix.annotate", *given],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        cwd=photos if "--dataset" in given else photos.parent,
-        env=os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )
-    assert process.stdout is not None
-    line = process.stdout.readline()
+    with TemporaryDirectory() as folder:
+        printed = Path(folder) / "printed"
+        printed.touch()
+        at = photos if "--dataset" in given else photos.parent
+        process = FORKS.Process(target=_command, args=(given, at, printed))
+        process.start()
+        wait_for("the first line", lambda: "\n" in printed.read_text() or not process.is_alive(), 120)
+        line = printed.read_text()
     found = re.match(r"(http://[^\s?]+/)", line)
     if not found:
-        rest = process.stdout.read()
-        process.wait()
-        raise AssertionError(line + rest)
+        process.join()
+        raise AssertionError(line)
     return Running(process, found[1], photos.with_name(f"{photos.name}_labelled"), line)
+
+
+def _command(arguments: Sequence[str], folder: Path, printed: Path) -> None:
+    """Run `python -m lowpix.annotate` in a folder, and print into a file."""
+    os.chdir(folder)
+    with printed.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv[1:] = arguments
+    runpy.run_module("lowpix.annotate", run_name="__main__", alter_sys=True)
 
 
 @contextmanager
@@ -122,7 +130,7 @@ def served(photos: Path, *arguments: str) -> Iterator[Running]:
     try:
         yield running
     finally:
-        if running.process.poll() is None:
+        if running.process.is_alive():
             running.kill()
 
 
