@@ -6,7 +6,6 @@ A run is one setting × seed: a network that was trained on the setting's labels
 import json
 import math
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -16,10 +15,9 @@ import pyarrow as pa
 
 from lowpix.dataset_study.ratios import ratios
 from lowpix.errors import InputError
-from lowpix.segmenter.training import FORMAT as STATE
+from lowpix.segmenter.training import remove_states
 from lowpix.study.folder import file_name, image_file
 from lowpix.study.kind import Kind, Rows, Table
-from lowpix.weights import read_weights
 
 KEY = ["setting", "seed"]  # identifies a run
 
@@ -130,14 +128,7 @@ class DatasetStudies(Kind[TrainedRun, DatasetTables]):
         }
 
     def remove_states(self, folder: Path) -> None:
-        files = list(folder.glob("state/*/*.safetensors"))
-        for file in files:
-            read_weights(file, STATE)  # raises InputError for a file that is not a state, or is damaged
-        for file in files:
-            file.unlink()
-        for place in (*folder.glob("state/*"), folder / "state"):
-            with suppress(OSError):  # not empty
-                place.rmdir()
+        remove_states(folder)
 
     def tables(self, rows: Rows) -> DatasetTables:
         confusion, history, summary = rows.values()

@@ -73,9 +73,19 @@ class AskingOptions:
     """Draw at random among this percentage of the pixels with the highest scores; if not given, take the top."""
 
 
+@dataclass(frozen=True)
+class CarryOptions:
+    """What the images that are finished tell about those to come."""
+
+    carry_over: Annotated[tuple[str, ...], NOT_EMPTY] = ("none",)
+    """Several may be given, likewise. none: each image starts from nothing;
+    unet, or a model of transformers as hf:<folder or model id>: after 25, 50, 100, 200 … images
+    this network learns from their label maps, and helps with the next ones."""
+
+
 # bases in reverse order: a dataclass begins with the fields of its last base
 @dataclass(frozen=True)
-class Options(ClusterOptions, RunOptions, RepeatOptions, AskingOptions, NetworkOptions, DataOptions):
+class Options(ClusterOptions, RunOptions, RepeatOptions, CarryOptions, AskingOptions, NetworkOptions, DataOptions):
     """How few labelled pixels does each image need?
 
     For each image, a small network is trained from scratch. In each round the acquisition chooses pixels, and an
@@ -101,9 +111,14 @@ class Options(ClusterOptions, RunOptions, RepeatOptions, AskingOptions, NetworkO
         """Raise InputError for the first option that breaks a rule, with its name and the rule."""
         from lowpix.networks import Solver, find_network
         from lowpix.reveal.acquisition import find_acquisition
+        from lowpix.study.image_runs import carrier_name
 
         check_options(self)
         self.check_cluster()
+        carriers = [carrier_name(name) for name in dict.fromkeys(self.carry_over)]
+        require("carry_over", self.carry_over, len(carriers) == len(set(carriers)), "models of different names")
+        here = self.cluster is None or set(carriers) == {"none"}
+        require("cluster", self.cluster, here, "left out with --carry-over: workers lack its networks")
         networks = [find_network(name) for name in self.network]
         for network in networks:
             layer = "one with a last layer to drop out, such as mlp, with --members-from dropout"
@@ -125,7 +140,7 @@ class Options(ClusterOptions, RunOptions, RepeatOptions, AskingOptions, NetworkO
             require("stack", self.stack, network.stacks or self.stack in (None, 1), alone)
 
     def settings(self) -> "list[Setting]":
-        """The settings of the study: each network with each smoothing and acquisition."""
+        """The settings of the study: each network with each smoothing, carry-over and acquisition."""
         from lowpix.image_study.setting import Setting
         from lowpix.reveal.schedule import Schedule
         from lowpix.reveal.session import Selection
@@ -134,6 +149,7 @@ class Options(ClusterOptions, RunOptions, RepeatOptions, AskingOptions, NetworkO
             Setting(
                 network=network,
                 smoothing=smoothing,
+                carry_over=carry_over,
                 members=self.members,
                 dropout=self.dropout if self._dropout else 0,
                 samples=self.mc_samples,
@@ -148,6 +164,7 @@ class Options(ClusterOptions, RunOptions, RepeatOptions, AskingOptions, NetworkO
             )
             for network in dict.fromkeys(self.network)
             for smoothing in dict.fromkeys(self.smoothing)
+            for carry_over in dict.fromkeys(self.carry_over)
             for acquisition in dict.fromkeys(self.acquisition)
         ]
 

@@ -9,6 +9,7 @@ import torch
 
 from lowpix.data import Dataset
 from lowpix.data.sent import Sent
+from lowpix.image_study.carry import Carrier, Lesson
 from lowpix.image_study.loop import Case, reveal
 from lowpix.image_study.setting import Setting, Shared, Unit
 from lowpix.reveal.oracle import Oracle
@@ -35,6 +36,7 @@ def run_study(
     total: int | None = None,
     tell: Callable[[Run], str] | None = None,
     cluster: str | None = None,
+    before: Sequence[str] = (),
 ) -> Iterator[Run]:
     """Do the unfinished runs of settings × units, and yield each run after it is saved.
 
@@ -53,9 +55,11 @@ def run_study(
         total: number of runs to do, for the bar.
         tell: text that the bar shows after a run.
         cluster: address of a cluster that does the runs instead; images are sent to it.
+        before: the images of earlier blocks, all finished. Settings with carry-over learn from them first.
     """
     pieces = [units[start : start + stack] for start in range(0, len(units), stack)]
-    task = _Task(dataset, settings, device, stack, study, oracles)
+    task = _Task(dataset, settings, device, stack, study, oracles, before=before)
+    task.learn(units, jobs)
     total = len(settings) * len(units) if total is None else total
     others = None
     if cluster is not None:
@@ -87,6 +91,17 @@ class _Task:
     oracles: Callable[[str], Oracle] | None
     done: Collection[tuple[Any, ...]] = ()
     """Further finished runs."""
+    before: Sequence[str] = ()
+    """The images of earlier blocks."""
+
+    def learn(self, units: Sequence[Unit], jobs: int) -> None:
+        """Train the networks of earlier images that unfinished runs of these units need."""
+        if self.study is None or not self.before:
+            return
+        finished = self.study.finished()
+        needed = [self._lesson(setting, unit) for unit in units for setting in self.left(finished, unit)]
+        lessons = list(dict.fromkeys(lesson for lesson in needed if lesson))
+        Carrier(self.dataset, self.study, self.device).train(lessons, jobs)
 
     def left(self, finished: Collection[tuple[Any, ...]], unit: Unit) -> list[Setting]:
         """The settings of a unit that are not finished."""
@@ -106,7 +121,16 @@ class _Task:
         for unit in units:
             shared = Shared()
             for setting in self.left(finished, unit):
-                yield setting.start(self.dataset, unit, self.device, shared, self.oracles)
+                judge = None
+                if self.study and (lesson := self._lesson(setting, unit)):
+                    judge = partial(Carrier(self.dataset, self.study, self.device).prior, lesson)
+                yield setting.start(self.dataset, unit, self.device, shared, self.oracles, judge)
+
+    def _lesson(self, setting: Setting, unit: Unit) -> Lesson | None:
+        """The network of earlier images that a run needs; None without carry-over, and in the first block."""
+        if setting.carry_over == "none" or not self.before:
+            return None
+        return Lesson(setting.name, setting.carry_over, unit[1], tuple(self.before))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from lowpix.data import IGNORE, Dataset
 from lowpix.errors import InputError, choose
@@ -47,6 +48,7 @@ class Setting:
 
     network: str
     smoothing: str
+    carry_over: str
     members: int | None
     dropout: float
     samples: int
@@ -62,7 +64,7 @@ class Setting:
     @property
     def name(self) -> str:
         """The setting's name in tables and files."""
-        return setting_name(self.network, find_acquisition(self.acquisition).name, self.smoothing)
+        return setting_name(self.network, find_acquisition(self.acquisition).name, self.smoothing, self.carry_over)
 
     def start(
         self,
@@ -71,6 +73,7 @@ class Setting:
         device: torch.device,
         shared: Shared | None = None,
         oracles: Callable[[str], Oracle] | None = None,
+        judge: Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], float]] | None = None,
     ) -> Case:
         """Start a run.
 
@@ -80,6 +83,8 @@ class Setting:
             device: where the networks are trained.
             shared: what runs of this image share, if there are several.
             oracles: gives the oracle of an image by name; by default the label map answers.
+            judge: gives the probabilities of an image by a network of other images, and the image's share of the
+                seconds that the network was trained.
 
         Raises:
             InputError: the image has no label map, and the oracle, the target or the acquisition needs it.
@@ -96,6 +101,7 @@ class Setting:
         inputs, in_inputs = shared.get(self.network, lambda: find_network(self.network).inputs(image, device))
         edges, in_edges = shared.get("edges", lambda: find_edges(image, device)) if find_edges else (None, 0.0)
         start = perf_counter()
+        prior, in_training = judge(image) if judge else (None, 0.0)
         # seeds do not depend on the setting: all settings share first pixels, initial weights and wrong answers
         session = ImageSession(
             image,
@@ -113,6 +119,7 @@ class Setting:
             device=device,
             inputs=inputs,
             edges=edges,
+            prior=prior,
         )
         oracle_seed = seed_for(seed, dataset.name, name, "oracle")
         if oracles is not None:
@@ -121,7 +128,7 @@ class Setting:
             assert truth is not None, "refused above"
             oracle = LabelMapOracle(truth, classes, self.oracle_noise, self.oracle_refusal, oracle_seed)
         # what is shared counts for each run, because a single run would have to compute it
-        preparation = before + in_inputs + in_edges + perf_counter() - start
+        preparation = before + in_inputs + in_edges + in_training + perf_counter() - start
         return Case(self.name, unit, session, oracle, truth, self.schedule.keep_at, preparation)
 
     def require_without_truth(self, name: str, oracles: Callable[[str], Oracle] | None) -> None:

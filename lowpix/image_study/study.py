@@ -12,16 +12,18 @@ from lowpix.data import Dataset, spread
 from lowpix.data.check import Report, pixels_digest, require_sound
 from lowpix.data.options import open_data
 from lowpix.errors import InputError
+from lowpix.image_study.carry import Block, blocks, in_order, keep_order
 from lowpix.image_study.estimate import seconds_a_run
 from lowpix.image_study.options import Options
 from lowpix.image_study.pictures import image_pictures
 from lowpix.image_study.runs import run_study
-from lowpix.image_study.setting import Setting, Unit
+from lowpix.image_study.setting import Setting
 from lowpix.networks import find_network
 from lowpix.networks.device import find_device
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.log import UNSURE
 from lowpix.reveal.oracle import Oracle
+from lowpix.segmenter.carry_over import untrained
 from lowpix.study.data import digest_of, keep_data, refuse_other_data
 from lowpix.study.folder import Study, open_study, require_apart
 from lowpix.study.image_runs import IMAGES, Run, Tables
@@ -49,7 +51,14 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     options.check()
     settings = options.settings()
     dataset = open_data(options, seed=options.seed)
+    carries = [name for name in options.carry_over if name != "none"]
+    for name in carries:
+        untrained(name, len(dataset.classes), 0)  # find errors early
+    out = options.out or Path("results") / f"{dataset.title}_{dataset.split}"
+    record = out / "study.toml"
     names = _names(dataset, options)
+    if carries and not options.fresh:
+        names = in_order(record, names, dataset.images)
     report = require_sound(dataset, names, oracles is None, options.skip_faulty)
     if asked := [fault for name in options.images for fault in report.left_out.get(name, ())]:
         raise InputError(asked[0])
@@ -57,11 +66,10 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     if oracles is not None:
         report = replace(report, digests=_require_answerable(dataset, report, settings, oracles))
     device = find_device(options.device)
-    out = options.out or Path("results") / f"{dataset.title}_{dataset.split}"
     require_apart(out, dataset.folders)
     parts = {dataset: report}
     resolved = _settings(dataset, options) | {"oracles": True if oracles else None}
-    sources, record = _own_sources(options), out / "study.toml"
+    sources = _own_sources(options)
     if not options.fresh:
         refuse_other_data(out, parts)
         if record.exists():
@@ -70,9 +78,12 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     keep_data(study, parts)
     if sources:
         keep_section(record, SOURCES, sources, growing=True)
-    units = [(name, options.seed + repeat) for repeat in range(options.repeats) for name in names]
+    if carries:
+        keep_order(record, names)
     with study.at_work(str(device), partial(image_pictures, study, dataset=dataset)):
-        _work(dataset, settings, units, study, device, options, oracles)
+        _work(
+            dataset, settings, list(blocks(names)) if carries else [((), names)], study, device, options, oracles
+        )
     return study
 
 
@@ -99,13 +110,18 @@ def _require_answerable(
 def _work(
     dataset: Dataset,
     settings: list[Setting],
-    units: list[Unit],
+    parts: Sequence[Block],
     study: Study[Run, Tables],
     device: torch.device,
     options: Options,
     oracles: Callable[[str], Oracle] | None,
 ) -> None:
-    """Do the unfinished runs. Print an estimate of the time first, and show results in the bar."""
+    """Do the unfinished runs, block by block. Print an estimate of the time first, and show results in the bar."""
+    units_of = [
+        [(name, options.seed + repeat) for repeat in range(options.repeats) for name in names]
+        for _, names in parts
+    ]
+    units = [unit for own in units_of for unit in own]
     finished = study.finished()
     left = sum((setting.name, seed, name) not in finished for setting in settings for name, seed in units)
     plan = f"{dataset.name} {dataset.split}: {len(units) * len(settings)} runs, {left} of them to do"
@@ -121,7 +137,8 @@ def _work(
     ]
     seconds = sum(each) / len(each) * left / min(options.jobs, -(-len(units) // stack))
     at_most = f"at most about {clock(seconds)}: less if images reach the target early"
-    print(f"{plan}, in {at_most if options.stop == 'target' else f'about {clock(seconds)}'}", flush=True)
+    networks = ", and the time to train networks on finished images" if len(parts) > 1 else ""
+    print(f"{plan}, in {at_most if options.stop == 'target' else f'about {clock(seconds)}'}{networks}", flush=True)
     outcomes: dict[str, list[float]] = {}
 
     def tell(run: Run) -> str:
@@ -130,12 +147,29 @@ def _work(
             outcomes.setdefault(name, []).append(run.pixels_to_target)
         return _so_far(outcomes, options.max_pixels)
 
-    runs = run_study(
-        dataset, settings, units, study, device, stack, options.jobs, oracles, left, tell, options.cluster
-    )
-    for _ in runs:
-        pass
-    study.require_finished((setting.name, seed, name) for setting in settings for name, seed in units)
+    for (before, names), own in zip(parts, units_of, strict=True):
+        to_do = sum((setting.name, seed, name) not in finished for setting in settings for name, seed in own)
+        if not to_do:
+            continue
+        if len(parts) > 1:
+            print(f"images {len(before) + 1} to {len(before) + len(names)}", flush=True)
+        runs = run_study(
+            dataset,
+            settings,
+            own,
+            study,
+            device,
+            stack,
+            options.jobs,
+            oracles,
+            to_do,
+            tell,
+            options.cluster,
+            before,
+        )
+        for _ in runs:
+            pass
+        study.require_finished((setting.name, seed, name) for setting in settings for name, seed in own)
 
 
 def _nobody(image: str) -> Oracle:

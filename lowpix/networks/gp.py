@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lowpix.networks.features import FEATURES, FOURIER, PLACE, pixel_features
+from lowpix.networks.features import FOURIER, PLACE, pixel_features
 from lowpix.networks.network import Parameters
 
 LENGTHS = (0.1, 0.2, 0.4, 0.8, 1.6)  # squared length scale, in medians of the squared distances
@@ -50,10 +50,10 @@ class GaussianProcess:
     def initial(self, inputs: torch.Tensor, classes: int, members: int, draw: torch.Generator) -> Parameters:
         """No pixel is revealed, so all classes are equally likely. Nothing is drawn."""
         shapes = {
-            "support": (0, FEATURES),
+            "support": (0, inputs.shape[1]),
             "weights": (0, classes),
             "offset": (classes,),
-            "scale": (FEATURES,),
+            "scale": (inputs.shape[1],),
             "chosen": (4,),
         }
         return {name: torch.zeros(members, *shape) for name, shape in shapes.items()}
@@ -70,7 +70,7 @@ class GaussianProcess:
         kept, until there are 8 % more pixels or a new class.
         """
         seen, offset = torch.unique(answers), parameters["offset"][0]
-        features = rows.double() * _importance(rows.device)
+        features = rows.double() * _importance(rows)
         targets = (answers[:, None] == seen).double() - 1 / len(seen)
         squared = _squared_distances(features, features)
         chosen, classes_before = parameters["chosen"][0], int((offset == 0).sum())
@@ -83,7 +83,7 @@ class GaussianProcess:
         weights[:, seen] = (sharpness * torch.cholesky_solve(targets, torch.linalg.cholesky(kernel))).float()
         offset = torch.full_like(offset, -math.inf)
         offset[seen] = 0
-        scale = (_importance(rows.device) * math.sqrt(3 / length)).float()
+        scale = (_importance(rows) * math.sqrt(3 / length)).float()
         solved = {
             "support": rows * scale,
             "weights": weights,
@@ -103,7 +103,7 @@ class GaussianProcess:
         """Tiles in row-major order. The more pixels are revealed, the smaller they are."""
         own = {name: value[0] for name, value in parameters.items()}
         entries = TILE if inputs.device.type == "cpu" else 64 * TILE
-        tile = max(256, entries // max(len(own["support"]), FEATURES))
+        tile = max(256, entries // max(own["support"].shape))
         for start in range(0, len(inputs), tile):
             where = slice(start, min(start + tile, len(inputs)))
             yield where, _logits(own, inputs[where])[None]
@@ -164,8 +164,8 @@ def _squared_distances(one: torch.Tensor, other: torch.Tensor) -> torch.Tensor:
     return torch.addmm(other.square().sum(1), one, other.T, alpha=-2).add_(squares).clamp_(min=0)
 
 
-def _importance(device: torch.device) -> torch.Tensor:
+def _importance(rows: torch.Tensor) -> torch.Tensor:
     """`(F,)` float64: how much each feature counts in distances. Place matters more, Fourier coordinates less."""
-    weights = torch.ones(FEATURES, dtype=torch.float64, device=device)
+    weights = torch.ones(rows.shape[1], dtype=torch.float64, device=rows.device)
     weights[PLACE], weights[FOURIER] = 2, 0.5
     return weights

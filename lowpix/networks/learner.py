@@ -1,7 +1,7 @@
 """What sessions have learned; and how the networks of many sessions are trained, as one stack of parameters."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from copy import copy
 from pathlib import Path
 from typing import Any, Self
@@ -36,18 +36,22 @@ class _Saved(ABC):
         """A snapshot. What is learned in one does not change the other: tensors are replaced, never written to."""
         return copy(self)
 
-    def save(self, path: Path) -> None:
-        """Write tensors and step count to a safetensors file."""
+    def save(self, path: Path, about: Mapping[str, str] | None = None) -> None:
+        """Write tensors, step count and further facts to a safetensors file."""
         tensors = {name: value.cpu() for name, value in self.tensors.items()}
-        write_bytes(path, weights_file(tensors, FORMAT, {"step": self.step}))
+        write_bytes(path, weights_file(tensors, FORMAT, {"step": self.step, **(about or {})}))
 
-    def load(self, path: Path) -> None:
-        """Load a file that `save` wrote. Raises InputError if it is faulty or its shapes differ."""
+    def load(self, path: Path) -> dict[str, Any]:
+        """Load a file that `save` wrote, and return its facts.
+
+        Raises InputError if it is faulty or its shapes differ.
+        """
         tensors, about = read_weights(path, FORMAT)
         if not isinstance(about.get("step"), int):
             raise InputError(f"{path}: does not say how many steps its networks were trained")
         if not self.adopt(tensors, about["step"]):
             raise InputError(f"{path}: holds networks of other shapes")
+        return about
 
 
 class Learner(_Saved):

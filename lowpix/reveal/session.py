@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from lowpix.networks.learner import Learner, Mixture, Solution, padded, train
 from lowpix.reveal.acquisition import entropy, error_depth, find_acquisition, least_confidence, margin
 from lowpix.reveal.facility import UNTIL, Facility
 from lowpix.reveal.log import UNSURE, Log
+from lowpix.reveal.prior import Prior
 from lowpix.reveal.smoothing import SMOOTHINGS, Edges, smooth
 from lowpix.seeds import seed_for
 
@@ -68,6 +70,9 @@ class ImageSession:
         device: where the networks are trained.
         inputs: the result of `network.inputs` for this image, if sessions share it.
         edges: the result of `Edges.of` for this image, likewise.
+        prior: `(H, W, C)` float32, the class probabilities of the image by a network of other images, for example
+            from `lowpix.segmenter.carry_over.prior_of`. They help the networks as `lowpix.reveal.prior` says;
+            a network that does not read pixel features only learns the virtual clicks.
         history: number of fits after which the networks are kept, for `undo`; it can go back to the oldest.
 
     Raises:
@@ -94,6 +99,7 @@ class ImageSession:
         device: torch.device | str = "cpu",
         inputs: torch.Tensor | None = None,
         edges: Edges | None = None,
+        prior: NDArray[np.float32] | None = None,
         history: int = 0,
     ) -> None:
         self.network = find_network(network)
@@ -128,6 +134,8 @@ class ImageSession:
             raise InputError(f"--members-from dropout: {network} has no last layer to drop out")
         if isinstance(self.network, Solver) and self.members != 1:
             raise InputError(f"--members {self.members}: must be 1, since {network} has a single solution")
+        if prior is not None and prior.shape != (*self.shape, classes):
+            raise InputError(f"prior {prior.shape}: must have the shape {(*self.shape, classes)}")
         if self.acquisition.privileged and (truth is None or truth.shape != self.shape):
             raise InputError(f"--acquisition {acquisition}: needs the true label map, so no person can use it")
         self.truth = truth
@@ -140,6 +148,9 @@ class ImageSession:
         if self.acquisition.facility:
             features = self.inputs if self.network.reads_features else pixel_features(image).to(self.device)
             self._facility = Facility(features, askable, seed_for(seed, "nodes"))
+        self.prior = None if prior is None else Prior(prior, seed_for(seed, "virtual clicks"))
+        if self.prior and self.network.reads_features:
+            self.inputs = torch.cat([self.inputs, self.prior.features().to(self.inputs)], 1)
         self.learner = self._fresh_learner()
         self._history: deque[tuple[int, Learner | Solution | Mixture]] = deque(maxlen=history)
 
@@ -199,7 +210,9 @@ class ImageSession:
         whole.fits = log.fits.copy()
         learner = self._fresh_learner()
         if networks:
-            learner.load(networks)
+            about = learner.load(networks)
+            if about.get("prior") != (self.prior and self.prior.digest):
+                raise InputError(f"{networks}: trained with another prior, or without one")
             steps = self.network.first_steps + (len(whole.fits) - 1) * self.network.steps if whole.fits else 0
             if learner.step != steps:
                 raise InputError(f"{networks}: trained for {learner.step} steps, the log's fits took {steps}")
@@ -215,9 +228,17 @@ class ImageSession:
 
     def save_networks(self, path: Path) -> None:
         """Write the networks with their moments and step count to a safetensors file, for `restore`."""
-        self.learner.save(path)
+        self.learner.save(path, {"prior": self.prior.digest} if self.prior else {})
 
     def training_rows(self) -> tuple[torch.Tensor, torch.Tensor]:
+        """Flat indices and classes of what networks learn, each `(n,)` int64: answers, then virtual clicks."""
+        pixels, classes = self.labelled_rows()
+        if self.prior is None:
+            return pixels, classes
+        virtual, guessed = (part.to(self.device) for part in self.prior.clicks(self.log))
+        return torch.cat([pixels, virtual]), torch.cat([classes, guessed])
+
+    def labelled_rows(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Flat indices and classes of the labelled pixels, each `(n,)` int64."""
         pixels, classes = self.log.labelled()
         flat = np.ravel_multi_index(tuple(pixels.T), self.shape)
@@ -249,9 +270,9 @@ class ImageSession:
 
     def _judged(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Label, largest mean probability and score of every pixel, each `(N,)` on the device."""
-        answers = self.training_rows()
-        # with one class revealed there is nothing to smooth
-        smoothing = self.edges is not None and len(torch.unique(answers[1])) > 1
+        seen = torch.unique(self.training_rows()[1])
+        # with one class there is nothing to smooth
+        smoothing = self.edges is not None and len(seen) > 1
         if not (self.dropout or self.acquisition.members or self.acquisition.noisy or smoothing):
             fused = evaluate(self.network, self.learner.parameters, self.inputs, self._score)
             if fused is not None:
@@ -274,7 +295,7 @@ class ImageSession:
                 given = (members if self.acquisition.members else mean).transpose(1, 2)
                 scores[where] = self._score(given, *(() if noise is None else (noise[where],)))
         if whole is not None and self.edges is not None:
-            confidence, label = smooth(self.edges, whole, *answers).max(0)
+            confidence, label = smooth(self.edges, whole, *self.labelled_rows(), seen).max(0)
             labels, confidence = label.to(torch.uint8), confidence.clamp_(max=1)
         return labels, confidence, scores
 
@@ -326,8 +347,9 @@ class ImageSession:
     def kept_in_training(self) -> Iterator[torch.Tensor]:
         """For each step of the next fit, the dropout factors of the last layer's input, `(M, width, n)`."""
         draw = torch.Generator().manual_seed(seed_for(self.seed, "dropout", self.log.asked))
+        count = len(self.training_rows()[0])
         while True:
-            yield self._kept(draw, self.members, self.network.width, self.log.revealed)
+            yield self._kept(draw, self.members, self.network.width, count)
 
     def _kept(self, draw: torch.Generator, *shape: int) -> torch.Tensor:
         """Dropout factors: 0, or 1 / (1 − dropout), which keeps the mean."""
@@ -351,26 +373,23 @@ def fit(sessions: Sequence[ImageSession], steps: int | None = None) -> None:
         steps: number of training steps, to time them; by default the network's own number. A `Solver` takes one.
     """
     learning = [session for session in sessions if session.log.revealed]
-    stacks: dict[object, list[tuple[ImageSession, Network, Learner]]] = {}
+    stacks: dict[object, list[tuple[ImageSession, Network, Learner, Any, torch.Tensor]]] = {}
     for index, session in enumerate(learning):
+        pixels, classes = session.training_rows()
         for network, learner in session.parts():
+            rows = network.rows(session.inputs, pixels)
             if isinstance(learner, Solution):
-                pixels, classes = session.training_rows()
-                learner.solve(network.rows(session.inputs, pixels), classes)
+                learner.solve(rows, classes)
                 continue
             shapes = tuple(value.shape for value in learner.parameters.values())
-            group = (padded(session.log.revealed), learner.step > 0, session.dropout) if network.stacks else index
+            group = (padded(len(classes)), learner.step > 0, session.dropout) if network.stacks else index
             key = (network.name, shapes, session.device, group)
-            stacks.setdefault(key, []).append((session, network, learner))
+            stacks.setdefault(key, []).append((session, network, learner, rows, classes))
     for stack in stacks.values():
-        first, network, learner = stack[0]
-        own = network.steps if learner.step else network.first_steps
-        rows, answers = [], []
-        for session, _, _ in stack:
-            pixels, classes = session.training_rows()
-            rows.append(network.rows(session.inputs, pixels))
-            answers.append(classes)
-        keeps = [session.kept_in_training() for session, _, _ in stack] if first.dropout else None
-        train(network, [one for _, _, one in stack], rows, answers, own if steps is None else steps, keeps)
+        network = stack[0][1]
+        trained, _, learners, rows_of, answers = map(list, zip(*stack, strict=True))
+        own = network.steps if learners[0].step else network.first_steps
+        keeps = [session.kept_in_training() for session in trained] if trained[0].dropout else None
+        train(network, learners, rows_of, answers, own if steps is None else steps, keeps)
     for session in learning:
         session.remember()

@@ -52,8 +52,14 @@ class Edges:
 
 
 @torch.no_grad()
-def smooth(edges: Edges, mean: torch.Tensor, pixels: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
-    """Smooth the mean probabilities of all pixels. Classes that were never revealed get probability 0.
+def smooth(
+    edges: Edges,
+    mean: torch.Tensor,
+    pixels: torch.Tensor,
+    answers: torch.Tensor,
+    seen: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """Smooth the mean probabilities of all pixels. Classes that no network has learned get probability 0.
 
     It needs about three times the memory of `mean`, which is less than the features of the image take.
 
@@ -62,11 +68,12 @@ def smooth(edges: Edges, mean: torch.Tensor, pixels: torch.Tensor, answers: torc
         mean: `(C, N)` float32, the mean probabilities of the networks.
         pixels: `(n,)` int64, the flat indices of the labelled pixels.
         answers: `(n,)` int64, their classes.
+        seen: `(k,)` int64, ascending: the classes that the networks have learned, if not only those of `answers`.
 
     Returns:
         `(C, N)` float32 probabilities.
     """
-    seen = torch.unique(answers)
+    seen = torch.unique(answers) if seen is None else seen
     result = torch.zeros_like(mean)
     if len(seen) < 2:
         result[seen] = 1

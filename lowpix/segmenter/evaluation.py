@@ -19,7 +19,6 @@ MARGIN = 128
 """Width of the border of a tile that the network sees but does not label, in pixels of the resized image."""
 
 
-@torch.no_grad()
 def label_image(
     network: Segmenter,
     image: NDArray[np.uint8],
@@ -34,14 +33,22 @@ def label_image(
     before the argmax. For `tile` and `margin` see TILE and MARGIN.
     """
     labels = np.empty(image.shape[:2], np.uint8)
-    side, border = round(tile / scale), round(margin / scale)
-    for rows in _tiles(image.shape[0], side, border):
-        for columns in _tiles(image.shape[1], side, border):
-            (seen_rows, kept_rows), (seen_columns, kept_columns) = rows, columns
-            found = _label(network, image[seen_rows, seen_columns], scale, device)
-            inner = found[_within(kept_rows, seen_rows), _within(kept_columns, seen_columns)]
-            labels[kept_rows, kept_columns] = inner
+    for rows, columns, logits in _logits(network, image, scale, device, tile, margin):
+        labels[rows, columns] = logits.argmax(0).to(torch.uint8).cpu().numpy()
     return labels
+
+
+def class_probabilities(
+    network: Segmenter, image: NDArray[np.uint8], scale: float, device: torch.device
+) -> NDArray[np.float32]:
+    """The probabilities `(H, W, C)` float32 of the classes, for the rest as in `label_image`."""
+    found: NDArray[np.float32] | None = None
+    for rows, columns, logits in _logits(network, image, scale, device, TILE, MARGIN):
+        if found is None:
+            found = np.empty((*image.shape[:2], len(logits)), np.float32)
+        found[rows, columns] = logits.softmax(0).permute(1, 2, 0).cpu().numpy()
+    assert found is not None, "an image has pixels"
+    return found
 
 
 def label_images(
@@ -83,14 +90,20 @@ def network_input(image: NDArray[np.uint8], scale: float, device: torch.device) 
     return seen[None].contiguous(memory_format=torch.channels_last)
 
 
-def _label(network: Segmenter, image: NDArray[np.uint8], scale: float, device: torch.device) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    with mixed_precision(device):
-        logits = network(network_input(image, scale, device)).float()
-    if logits.shape[-2:] != (height, width):
-        logits = functional.interpolate(logits, (height, width), mode="bilinear")
-    found: NDArray[np.uint8] = logits[0].argmax(0).to(torch.uint8).cpu().numpy()
-    return found
+@torch.no_grad()
+def _logits(
+    network: Segmenter, image: NDArray[np.uint8], scale: float, device: torch.device, tile: int, margin: int
+) -> Iterator[tuple[slice, slice, torch.Tensor]]:
+    """For each tile the rows and columns that it labels, and their logits `(C, h, w)` float32."""
+    side, border = round(tile / scale), round(margin / scale)
+    for seen_rows, rows in _tiles(image.shape[0], side, border):
+        for seen_columns, columns in _tiles(image.shape[1], side, border):
+            seen = image[seen_rows, seen_columns]
+            with mixed_precision(device):
+                logits = network(network_input(seen, scale, device)).float()
+            if logits.shape[-2:] != seen.shape[:2]:
+                logits = functional.interpolate(logits, seen.shape[:2], mode="bilinear")
+            yield rows, columns, logits[0][:, _within(rows, seen_rows), _within(columns, seen_columns)]
 
 
 def _tiles(length: int, side: int, margin: int) -> Iterator[tuple[slice, slice]]:

@@ -8,6 +8,7 @@ import json
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
@@ -191,6 +192,21 @@ def finished_epochs(state: Path) -> int:
             return int(json.loads((file.metadata() or {})[FORMAT])["epoch"])
     except (OSError, SafetensorError, KeyError):  # not started, or just finished
         return 0
+
+
+def remove_states(folder: Path) -> None:
+    """Remove the states of unfinished trainings, `state/*/*.safetensors`, from the folder of a study.
+
+    Raises InputError, and removes nothing, if one of these files is no such state, or is damaged.
+    """
+    files = list(folder.glob("state/*/*.safetensors"))
+    for file in files:
+        read_weights(file, FORMAT)
+    for file in files:
+        file.unlink()
+    for place in (*folder.glob("state/*"), folder / "state"):
+        with suppress(OSError):  # not empty
+            place.rmdir()
 
 
 def weighted_cross_entropy(

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -100,6 +100,8 @@ class Images(Kind[Run, Tables]):
         "summary.csv": Table(SUMMARY, tuple(KEY), added=ADDED),
     }
     outputs = (
+        "networks",
+        "state",
         "pseudo_labels",
         "confidence_at",
         "pseudo_labels_at",
@@ -110,8 +112,8 @@ class Images(Kind[Run, Tables]):
         "comparison.png",
     )
     seals = ("comparison.sha256",)
-    extendable = frozenset(
-        {"acquisition", "classes", "images", "limit", "network", "repeats", "scene_count", "smoothing"}
+    extendable = frozenset({"classes", "images", "limit", "repeats", "scene_count"}) | frozenset(
+        {"acquisition", "carry_over", "network", "smoothing"}  # of which settings are made
     )
 
     def key_of(self, run: Run) -> tuple[Any, ...]:
@@ -129,6 +131,12 @@ class Images(Kind[Run, Tables]):
             "summary.csv": summarise(rounds),
         }
 
+    def remove_states(self, folder: Path) -> None:
+        # imported here, because reading a study needs no torch
+        from lowpix.segmenter.training import remove_states
+
+        remove_states(folder)
+
     def tables(self, rows: Rows) -> Tables:
         return Tables(*rows.values())
 
@@ -136,9 +144,15 @@ class Images(Kind[Run, Tables]):
 IMAGES = Images()
 
 
-def setting_name(network: str, acquisition: str, smoothing: str) -> str:
+def setting_name(network: str, acquisition: str, smoothing: str, carry_over: str = "none") -> str:
     """The name of a setting in tables and files: the parts that differ between the settings of a study."""
-    return "-".join([network, acquisition, *([] if smoothing == "none" else [smoothing])])
+    carried = carry_over if carry_over == "none" else f"carry_{carrier_name(carry_over)}"
+    return "-".join([network, acquisition, *(part for part in (smoothing, carried) if part != "none")])
+
+
+def carrier_name(carry_over: str) -> str:
+    """The name of a network of --carry-over: a model of transformers is named after the end of its path or id."""
+    return PurePath(carry_over.removeprefix("hf:")).name
 
 
 def label_map_name(setting: str, seed: int, image: str, budget: int | None = None) -> str:

@@ -115,6 +115,12 @@ def require_section(path: Path, section: str, values: Mapping[str, Any], growing
             raise InputError(f"{path}: {section}: {changed} (--fresh starts anew)")
 
 
+def read_section(path: Path, section: str) -> dict[str, Any]:
+    """A section of a `study.toml`; empty if there is none."""
+    values: dict[str, Any] = _read(path).get(section, {})
+    return values
+
+
 def replace_section(path: Path, section: str, values: Mapping[str, Any]) -> None:
     """Write `values` to a section of a `study.toml` in place of what it held; no values remove it."""
     with alone_in(path.parent):
@@ -181,7 +187,7 @@ def _kind(document: Mapping[str, Any]) -> str:
 
 def _upgraded(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings of an image study as this version writes them. Older versions lacked options, and lists."""
-    now: dict[str, Any] = {"smoothing": ["none"]} | settings
+    now: dict[str, Any] = {"smoothing": ["none"], "carry_over": ["none"]} | settings
     if isinstance(now.get("network"), str):
         now["network"] = [now["network"]]
         one = now["network"] == ["unet"] or now.get("members_from") == "dropout"

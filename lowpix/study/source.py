@@ -113,10 +113,11 @@ class Source:
 
     @property
     def fixed(self) -> dict[str, Any]:
-        """What stays the same when the study is extended: settings, the network and smoothing used."""
+        """What stays the same when the study is extended: settings, and what its first setting uses."""
         fixed = {key: value for key, value in self.settings.items() if key not in IMAGES.extendable}
-        smoothing = {} if self.smoothing == "none" else {"smoothing": self.smoothing}
-        return fixed | {"network": self.network, "members": self.members} | smoothing
+        later = {"smoothing": self.smoothing, "carry_over": self.carry_over}
+        used = {key: value for key, value in later.items() if value != "none"}
+        return fixed | {"network": self.network, "members": self.members} | used
 
     @property
     def network(self) -> str:
@@ -133,6 +134,11 @@ class Source:
     def smoothing(self) -> str:
         """The smoothing of the labels that are used: the study's first."""
         return str(self.settings["smoothing"][0])
+
+    @property
+    def carry_over(self) -> str:
+        """The carry-over of these labels: the study's first."""
+        return str(self.settings["carry_over"][0])
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -203,8 +209,8 @@ class Source:
             )
 
     def setting(self, acquisition: str) -> str:
-        """The name of the setting with this acquisition, and the study's first network and smoothing."""
-        return setting_name(self.network, find_acquisition(acquisition).name, self.smoothing)
+        """The name of the study's first setting with this acquisition."""
+        return setting_name(self.network, find_acquisition(acquisition).name, self.smoothing, self.carry_over)
 
     def seed(self, repeat: int, repeats: int) -> int:
         """The seed of the runs that a repeat of another study uses; repeats take the seeds in turn.
