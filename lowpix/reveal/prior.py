@@ -35,7 +35,7 @@ class Prior:
         self._labels = self._probabilities.argmax(1)
         self._sure = self._probabilities.max(1) > SURE
         nowhere = np.empty((0, 2), np.int64)
-        places = stratified(self._sure.reshape(self._shape), nowhere, CLICKS, np.random.default_rng(seed))
+        places = stratified(self._sure.reshape(self._shape), nowhere, CLICKS, seed)
         self._places = self._flat(places)
 
     @property
