@@ -1,5 +1,6 @@
-"""Sessions that know what a network of other images makes of their image: features, virtual clicks, and the brake."""
+"""Sessions that know what a network of other images makes of their image: features, virtual clicks, the brake."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def test_they_get_fewer_with_every_answer_and_none_are_left_at_the_end() -> None
     counts = [len(prior.clicks(told(pixels[:asked], right(pixels[:asked])))[0]) for asked in range(UNTIL + 1)]
     assert counts[0] == CLICKS
     assert counts[-1] == 0
-    assert all(later <= earlier for earlier, later in zip(counts, counts[1:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(counts))
 
 
 def test_a_prior_that_answers_contradict_is_not_learned() -> None:
