@@ -7,7 +7,7 @@ so far. It judges the images of the next block before a pixel of them is asked. 
 """
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
@@ -34,7 +34,6 @@ FIRST = 25  # images without help; each later block has as many as all blocks be
 ORDER = "carry_over"
 """The section of `study.toml` with the order of the images."""
 
-
 Block = tuple[tuple[str, ...], tuple[str, ...]]
 """The images before a block, and those in it."""
 
@@ -55,7 +54,7 @@ def in_order(record: Path, images: Sequence[str], known: Collection[str]) -> tup
     before = read_section(record, ORDER).get("images", []) if record.exists() else []
     for name in before:
         if name not in known:
-            raise InputError(f"{record}: its image {name} is not in your data, and the later ones build on it")
+            raise InputError(f"{record}: its image {name} is not in your data: use --fresh or another --out")
     return tuple(dict.fromkeys([*before, *images]))
 
 
@@ -91,7 +90,7 @@ class Carrier:
     dataset: Dataset
     study: Study[Run, Tables]
     device: torch.device
-    recipe: Recipe = RECIPE
+    recipe: Recipe = field(default_factory=lambda: RECIPE)
 
     def __call__(self, lesson: Lesson) -> Iterator[tuple[Lesson, dict[str, bytes]]]:
         """Train a network, and give its files by name."""
@@ -107,20 +106,16 @@ class Carrier:
             self.dataset, finished, lesson.network, seed, self.device, state, self.recipe
         )
         about = {"dataset": self.dataset.name, "setting": lesson.setting, "seed": str(lesson.seed)}
-        yield (
-            lesson,
-            {
-                f"{lesson.place}.csv": csv_bytes(pd.DataFrame(history)),
-                f"{lesson.place}.safetensors": model_file(model, about),  # last, because it ends the work
-            },
-        )
+        files = {f"{lesson.place}.csv": csv_bytes(pd.DataFrame(history))}
+        files[f"{lesson.place}.safetensors"] = model_file(model, about)  # last, because it ends the work
+        yield lesson, files
 
     def train(self, lessons: Sequence[Lesson], jobs: int) -> None:
         """Train the networks that are missing, and save each when it ends, with a bar that counts epochs."""
         left = [lesson for lesson in lessons if not self._file(lesson).exists()]
         if not left:
             return
-        print(f"{len(left)} networks to train on the first {len(left[0].images)} images", flush=True)
+        print(f"networks to train on the first {len(left[0].images)} images: {len(left)}", flush=True)
 
         def epochs(lesson: Lesson) -> int:
             state = lesson.state(self.study.folder)
