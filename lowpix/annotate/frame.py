@@ -1,4 +1,4 @@
-"""Large photographs are worked on at a smaller size. Their labels are enlarged along the photograph's edges."""
+"""Photographs. Large ones are worked on at a smaller size, and their labels are enlarged along their edges."""
 
 import math
 from collections.abc import Iterator
@@ -10,6 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from lowpix.data import Dataset
+from lowpix.errors import InputError
+
+MOST_PIXELS = 100_000_000
 WORK = 500_000
 """Largest number of pixels that is worked on. A round of training and prediction then takes about 0.3 s."""
 RADIUS, EPSILON = 4, 1e-4
@@ -96,6 +100,15 @@ class Frame:
             weight = down[block, None]
             tall = planes[:, rows[block]] * (1 - weight) + planes[:, below[block]] * weight
             yield block, (tall[:, :, columns] * (1 - right) + tall[:, :, beside] * right).astype(np.float32)
+
+
+def read_photo(dataset: Dataset, name: str) -> NDArray[np.uint8]:
+    """A photograph, `(H, W, 3)`. Raises InputError if it cannot be read or is too large."""
+    photo = dataset.image(name)
+    if photo.shape[0] * photo.shape[1] > MOST_PIXELS:
+        megapixels = photo.shape[0] * photo.shape[1] / 1e6
+        raise InputError(f"{name}: {megapixels:.0f} megapixels: must be at most {MOST_PIXELS // 10**6}")
+    return photo
 
 
 def _within(place: int, size: int, smaller: int) -> int:
