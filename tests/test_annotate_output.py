@@ -329,7 +329,7 @@ def test_enlarged_labels_follow_the_photographs_edges() -> None:
 
 
 def test_photographs_of_many_kinds_and_broken_ones(tmp_path: Path) -> None:
-    """CMYK, 16 bits and turned ones are shown upright in RGB; a broken one has one line, and the others go on."""
+    """CMYK, 16 bits and turned ones are shown upright in RGB; broken and huge ones have one line, and others go on."""
     photos = photographs(tmp_path / "photos", 1)
     image = Image.fromarray(photograph(truth()))
     image.convert("CMYK").save(photos / "print.jpg")
@@ -338,16 +338,20 @@ def test_photographs_of_many_kinds_and_broken_ones(tmp_path: Path) -> None:
     image.save(photos / "turned.jpg", exif=exif)
     Image.fromarray(np.arange(4800, dtype=np.uint16).reshape(60, 80) * 13).save(photos / "deep.png")
     (photos / "broken.png").write_bytes((photos / "photo_0.png").read_bytes()[:900])
+    Image.new("1", (11_000, 10_000)).save(photos / "huge.png")
+    Image.new("1", (20_000, 10_000)).save(photos / "bomb.png")
     project = Project(options(photos))
     person = Person(project)
     names = {image.name: image.id for image in project.store.images()}
     for name, size in {"print": (60, 80), "turned": (80, 60), "deep": (60, 80), "photo_0": (60, 80)}.items():
         person.look_at(names[name])
         assert person.engine.view(names[name])["size"] == size
-    person.engine.look_at(names["broken"])
-    fault = wait_for("a fault", lambda: person.engine.view(names["broken"])["fault"])
-    assert "broken.png" in fault
-    assert "\n" not in fault
+    for name, rule in {"broken": "cannot be read", "huge": "must be at most 100", "bomb": "exceeds limit"}.items():
+        person.engine.look_at(names[name])
+        fault = wait_for("a fault", lambda: person.engine.view(names[name])["fault"])  # noqa: B023
+        assert f"{name}.png" in fault
+        assert rule in fault
+        assert "\n" not in fault
     person.end()
 
 

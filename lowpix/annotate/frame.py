@@ -2,8 +2,10 @@
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,11 +106,17 @@ class Frame:
 
 def read_photo(dataset: Dataset, name: str) -> NDArray[np.uint8]:
     """A photograph, `(H, W, 3)`. Raises InputError if it cannot be read or is too large."""
-    photo = dataset.image(name)
-    if photo.shape[0] * photo.shape[1] > MOST_PIXELS:
-        megapixels = photo.shape[0] * photo.shape[1] / 1e6
-        raise InputError(f"{name}: {megapixels:.0f} megapixels: must be at most {MOST_PIXELS // 10**6}")
-    return photo
+    path = dataset.image_file(name)
+    if path is not None and (pixels := _pixels(path)) > MOST_PIXELS:
+        raise InputError(f"{path}: {pixels / 1e6:.0f} megapixels: must be at most {MOST_PIXELS // 10**6}")
+    return dataset.image(name)
+
+
+def _pixels(path: Path) -> int:
+    """Number of pixels that a file of an image claims to have; 0 if it cannot be read."""
+    with suppress(Exception), Image.open(path) as unread:  # pillow raises exceptions of many kinds
+        return unread.width * unread.height
+    return 0
 
 
 def _within(place: int, size: int, smaller: int) -> int:
