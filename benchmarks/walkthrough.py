@@ -2,8 +2,8 @@
 
     python -m benchmarks.walkthrough --data-root DATA
 
-A real Chromium answers on the page; the hidden labels tell it what to press. It waits for the questions of networks
-that know its last answer, as a person at 0.9 s an answer does on an idle machine. Then a network for the data set is
+A real Chromium answers on the page; the hidden labels tell it what to press. It answers when the questions follow
+its last answer, as they do for a person at 0.9 s an answer on an idle machine. Then a network for the data set is
 trained on the label maps that came out, and labels the test images. Both are compared with the hidden labels.
 """
 

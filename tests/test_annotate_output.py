@@ -328,8 +328,9 @@ def test_enlarged_labels_follow_the_photographs_edges() -> None:
     np.testing.assert_array_equal(whole.enlarge(chances, photo[:40, :50])[0], chances.argmax(0))
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_photographs_of_many_kinds_and_broken_ones(tmp_path: Path) -> None:
-    """CMYK, 16 bits and turned ones are shown upright in RGB; broken and huge ones have one line, and others go on."""
+    """CMYK, 16 bits and turned ones are upright and in RGB; broken and huge ones have a line, and others go on."""
     photos = photographs(tmp_path / "photos", 1)
     image = Image.fromarray(photograph(truth()))
     image.convert("CMYK").save(photos / "print.jpg")
