@@ -76,6 +76,11 @@ def answer(page: Any, key: Callable[[int, int], str]) -> str:
     return kind
 
 
+def follow(page: Any) -> None:
+    """Wait until the questions follow all answers."""
+    page.wait_for_function("() => window.lowpix.unlearnt === 0", polling=50, timeout=120_000)
+
+
 def reads(page: Any, words: str) -> None:
     """Wait until the page shows these words."""
     page.wait_for_function("words => document.body.innerText.includes(words)", arg=words, timeout=120_000)

@@ -28,7 +28,9 @@ from data_samples import write
 from numpy.typing import NDArray
 
 FORKS = multiprocessing.get_context("forkserver")
-FORKS.set_forkserver_preload(["lowpix.annotate.project", "lowpix.annotate.server", "uvicorn"])
+FORKS.set_forkserver_preload(
+    ["lowpix.annotate.output", "lowpix.annotate.server", "lowpix.reveal.session", "uvicorn"]
+)
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not installed")
 CLASSES = ("sky", "wall", "floor")

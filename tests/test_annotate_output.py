@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from annotate_pages import CLASSES, photograph, photographs, truth, wait_for
 from data_samples import write
 from hypothesis import given
@@ -19,20 +20,25 @@ from refusals import refused
 
 from lowpix.annotate import Options, Project
 from lowpix.annotate.audit import estimate
+from lowpix.annotate.bench import Bench
 from lowpix.annotate.coco import compressed, run_lengths
 from lowpix.annotate.engine import Engine
 from lowpix.annotate.frame import Frame
 from lowpix.annotate.requests import do
+from lowpix.annotate.store import Answer
 from lowpix.annotate.view import Stop
 from lowpix.dataset_study import Options as DatasetOptions
 from lowpix.dataset_study import dataset_study
+from lowpix.networks import PixelMLP
 from lowpix.predict import Options as PredictOptions
 from lowpix.predict import predict
 from lowpix.reveal.log import VOID
+from lowpix.reveal.session import ImageSession, fit
+from lowpix.reveal.smoothing import Edges
 from lowpix.study.source import Source
 
 ANSWERS = 15
-PLACE = "mlp-facility/0"
+PLACE = "mlp-facility-edges/0"
 
 
 class Person:
@@ -140,7 +146,7 @@ def test_tables_are_those_of_an_image_study_that_a_person_answered(labelled: Pat
     asked = set(zip(told["image"], told["row"], told["column"], strict=True))
     assert not asked & set(zip(audits["image"], audits["row"], audits["column"], strict=True))
     assert (truth()[told["row"], told["column"]] == told["label"]).all()
-    log = Source(labelled).logs("mlp-facility")["photo_1", 0]
+    log = Source(labelled).logs("mlp-facility-edges")["photo_1", 0]
     assert log.asked == ANSWERS
 
 
@@ -202,6 +208,38 @@ def test_from_photographs_to_a_model_without_any_label_map(photos: Path, labelle
         assert picture.size == (80, 60)
     with refused("--settings full", "pseudo"):
         dataset_study(replace(given, settings=("full",), out=tmp_path / "other"))
+
+
+def test_the_page_labels_as_an_image_study_does() -> None:
+    """With the networks and the smoothing that are the default there."""
+    labels, photo = truth(), photograph(truth())
+    draw = np.random.default_rng(0)
+    pixels = np.stack(np.divmod(draw.choice(labels.size, 30, replace=False), labels.shape[1]), 1)
+    given = labels[tuple(pixels.T)]
+    inputs, edges = PixelMLP().inputs(photo, torch.device("cpu")), Edges.of(photo, torch.device("cpu"))
+    bench, frame = Bench(Frame(*labels.shape), photo, 3), Frame(*labels.shape)
+    bench.begin(inputs, edges, 3, [], [], Path("none"))
+    bench.round(
+        [
+            Answer(index, frame.cell(*map(int, pixel)), *map(int, pixel), int(label), "asked", 1.0, 0.0)
+            for index, (pixel, label) in enumerate(zip(pixels, given, strict=True))
+        ]
+    )
+    assert not bench.labelled
+    bench.label()
+
+    found = {}
+    for smoothing in ("edges", "none"):
+        session = ImageSession(photo, labels < 3, 3, smoothing=smoothing, seed=3)
+        session.tell(pixels, given)
+        fit([session])
+        found[smoothing] = session.predict()
+        np.testing.assert_allclose(bench.session.scores, session.scores, atol=1e-6)  # type: ignore[union-attr]
+    np.testing.assert_array_equal(bench.labels, session.log.overwrite(found["edges"].labels))
+    assert (found["edges"].labels != found["none"].labels).any()
+    probabilities = bench.probabilities()
+    np.testing.assert_array_equal(probabilities.argmax(0), found["edges"].labels)
+    np.testing.assert_allclose(probabilities.max(0), found["edges"].confidence, atol=1e-6)
 
 
 def test_a_restart_asks_the_same(photos: Path, tmp_path: Path) -> None:
@@ -290,8 +328,9 @@ def test_enlarged_labels_follow_the_photographs_edges() -> None:
     np.testing.assert_array_equal(whole.enlarge(chances, photo[:40, :50])[0], chances.argmax(0))
 
 
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_photographs_of_many_kinds_and_broken_ones(tmp_path: Path) -> None:
-    """CMYK, 16 bits and turned ones are shown upright in RGB; a broken one has one line, and the others go on."""
+    """CMYK, 16 bits and turned ones are upright and in RGB; broken and huge ones have a line, and others go on."""
     photos = photographs(tmp_path / "photos", 1)
     image = Image.fromarray(photograph(truth()))
     image.convert("CMYK").save(photos / "print.jpg")
@@ -300,16 +339,20 @@ def test_photographs_of_many_kinds_and_broken_ones(tmp_path: Path) -> None:
     image.save(photos / "turned.jpg", exif=exif)
     Image.fromarray(np.arange(4800, dtype=np.uint16).reshape(60, 80) * 13).save(photos / "deep.png")
     (photos / "broken.png").write_bytes((photos / "photo_0.png").read_bytes()[:900])
+    Image.new("1", (11_000, 10_000)).save(photos / "huge.png")
+    Image.new("1", (20_000, 10_000)).save(photos / "bomb.png")
     project = Project(options(photos))
     person = Person(project)
     names = {image.name: image.id for image in project.store.images()}
     for name, size in {"print": (60, 80), "turned": (80, 60), "deep": (60, 80), "photo_0": (60, 80)}.items():
         person.look_at(names[name])
         assert person.engine.view(names[name])["size"] == size
-    person.engine.look_at(names["broken"])
-    fault = wait_for("a fault", lambda: person.engine.view(names["broken"])["fault"])
-    assert "broken.png" in fault
-    assert "\n" not in fault
+    for name, rule in {"broken": "cannot be read", "huge": "must be at most 100", "bomb": "exceeds limit"}.items():
+        person.engine.look_at(names[name])
+        fault = wait_for("a fault", lambda: person.engine.view(names[name])["fault"])  # noqa: B023
+        assert f"{name}.png" in fault
+        assert rule in fault
+        assert "\n" not in fault
     person.end()
 
 

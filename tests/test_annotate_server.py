@@ -3,6 +3,8 @@
 import http.client
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -184,6 +186,13 @@ def test_beyond_this_computer_a_token_is_needed(tmp_path: Path) -> None:
         assert "HttpOnly" in headers["set-cookie"]
         assert ask(local, "/api/start", headers=cookie)[0] == 200
         assert ask(local, "/api/do", [], {**JSON, **cookie, "origin": "http://evil.example"})[0] == 403
+
+
+def test_the_page_does_not_wait_for_torch() -> None:
+    """Importing it takes seconds. All that serves the first questions is there before."""
+    served = "import lowpix.annotate.project, lowpix.annotate.server, uvicorn"
+    code = f"{served}; import sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_which_addresses_are_this_computers_own() -> None:

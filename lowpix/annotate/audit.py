@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 LEVEL = 0.95
 
@@ -24,6 +24,7 @@ def estimate(asked: int, right: int, looks: int = 1) -> Estimate:
     probability 0.05 / (k (k + 1)). These sum to 0.05, so all intervals together hold with 95 %.
     """
     error = (1 - LEVEL) / (looks * (looks + 1))
-    low = float(beta.ppf(error / 2, right, asked - right + 1)) if right else 0.0
-    high = float(beta.ppf(1 - error / 2, right + 1, asked - right)) if right < asked else 1.0
+    # quantiles of the beta distribution
+    low = float(betaincinv(right, asked - right + 1, error / 2)) if right else 0.0
+    high = float(betaincinv(right + 1, asked - right, 1 - error / 2)) if right < asked else 1.0
     return Estimate(asked, right, looks, low, high)

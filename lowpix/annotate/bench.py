@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lowpix.annotate.frame import Frame
 from lowpix.annotate.store import Answer, Kind
 from lowpix.errors import InputError
 from lowpix.reveal.log import UNSURE, Log
-from lowpix.reveal.session import ImageSession, fit
 from lowpix.seeds import seed_for
+
+if TYPE_CHECKING:
+    import torch
+
+    from lowpix.reveal.session import ImageSession
+    from lowpix.reveal.smoothing import Edges
 
 AHEAD = 8
 """Number of questions that the page holds. A fast person answers two or three while a round runs."""
@@ -39,23 +44,32 @@ class Bench:
     def __init__(self, frame: Frame, small: NDArray[np.uint8], seed: int) -> None:
         self.frame, self.small, self.seed = frame, small, seed
         self.session: ImageSession | None = None
+        self._mean: torch.Tensor | None = None
+        """`(C, h * w)` mean probabilities of the last round; None once the labels follow them."""
         self.labels: NDArray[np.uint8] | None = None
         """`(h, w)` class ids; answered pixels have their answer, VOID included. None without networks."""
         self.version = 0
-        """Grows with each round."""
+        """Grows with the labels."""
         self.questions: list[Question] = []
         self._known: list[tuple[int, int]] = []
-        """Cell and answer of all pixels that labels and questions follow."""
+        """Cell and answer of all pixels that the questions follow."""
         self._audit_order: NDArray[np.int64] | None = None
 
     def begin(
-        self, inputs: torch.Tensor, classes: int, answers: Sequence[Answer], fits: Sequence[int], networks: Path
+        self,
+        inputs: "torch.Tensor",
+        edges: "Edges",
+        classes: int,
+        answers: Sequence[Answer],
+        fits: Sequence[int],
+        networks: Path,
     ) -> None:
         """Make the networks, and restore them as they were after the last fit, from their file or by its fits."""
+        from lowpix.reveal.session import ImageSession
+
         askable = np.ones(self.frame.shape, np.bool_)
-        # without smoothing, so that newer questions come within half a second
         session = ImageSession(
-            self.small, askable, classes, smoothing="none", seed=self.seed, inputs=inputs, history=HISTORY
+            self.small, askable, classes, seed=self.seed, inputs=inputs, edges=edges, history=HISTORY
         )
         log = self._log(_learnt(answers), classes)
         log.fits = [count for count in fits if count <= log.asked]
@@ -63,7 +77,7 @@ class Bench:
             session.restore(log, networks if networks.exists() else None)
         except InputError:  # a kill came between the file and the record of its fit
             session.restore(log)
-        self.session, self.labels, self._known = session, None, []
+        self.session, self.labels, self._mean, self._known = session, None, None, []
 
     def behind(self, answers: Sequence[Answer]) -> int:
         """Number of answers, given or taken back, that the networks do not know."""
@@ -72,11 +86,22 @@ class Bench:
 
     @property
     def learnt(self) -> int:
-        """Number of answers that labels and questions follow."""
+        """Number of answers that the questions follow."""
         return len(self._known)
 
+    @property
+    def labelled(self) -> bool:
+        """Whether the labels follow the last round, too."""
+        return self._mean is None
+
     def round(self, answers: Sequence[Answer]) -> bool:
-        """Train on all answers but audits, and label the image. Returns whether a fit ran."""
+        """Train on all answers but audits, and judge all pixels. Returns whether a fit ran.
+
+        Then `ask` renews the questions, and `label` the labels. Smoothing labels takes a while, and no question
+        needs it.
+        """
+        from lowpix.reveal.session import fit
+
         assert self.session is not None, "begin comes first"
         session, learnt = self.session, _learnt(answers)
         wanted, have = _told(learnt), self._told_before()
@@ -92,11 +117,23 @@ class Bench:
         if fits:
             fit([session])
         if log.revealed:
-            self.labels = log.overwrite(session.predict().labels)
+            self._mean = self._judged()
+            score = session.acquisition.score
+            assert score is not None, "facility asks by margin"
+            session.scores = score(self._mean.T[None]).numpy().reshape(self.frame.shape)
         else:
-            self.labels = session.scores = None
-        self.version += 1
+            self.labels = self._mean = session.scores = None
+            self.version += 1
         return fits
+
+    def label(self) -> None:
+        """Label the image by the last round, smoothed along its edges."""
+        if self._mean is None:
+            return
+        assert self.session is not None, "begin comes first"
+        label = self.session.smoothed(self._mean).argmax(0).numpy().astype(np.uint8)
+        self.labels, self._mean = self.session.log.overwrite(label.reshape(self.frame.shape)), None
+        self.version += 1
 
     def ask(self, answers: Sequence[Answer], classes: int, audits: int, most: int) -> None:
         """Renew the questions: audit pixels that are due, then the pixels that the networks are least sure of.
@@ -133,14 +170,21 @@ class Bench:
         return len(audits), sum(int(flat[answer.cell]) == answer.answer for answer in audits)
 
     def probabilities(self) -> NDArray[np.float32]:
-        """`(C, h, w)` mean probabilities of the networks."""
+        """`(C, h, w)` mean probabilities of the networks, smoothed along the edges of the image."""
         assert self.session is not None, "begin comes first"
-        height, width = self.frame.shape
-        mean = np.empty((self.session.classes, height * width), np.float32)
+        smoothed: NDArray[np.float32] = self.session.smoothed(self._judged()).numpy()
+        return smoothed.reshape(-1, *self.frame.shape)
+
+    def _judged(self) -> "torch.Tensor":
+        """`(C, h * w)` mean probabilities of the networks."""
+        import torch
+
+        assert self.session is not None, "begin comes first"
+        mean = torch.empty(self.session.classes, self.frame.shape[0] * self.frame.shape[1])
         with torch.no_grad():
             for where, members in self.session.probabilities():
-                mean[:, where] = members.mean(0).numpy()
-        return mean.reshape(-1, height, width)
+                mean[:, where] = members.mean(0)
+        return mean
 
     def _audit_pixels(self, count: int, answered: set[int]) -> list[int]:
         """The first cells of a random order that were not answered, so that the same ones come after a restart."""

@@ -2,6 +2,8 @@
 
 The server tells the engine that answers have changed, and asks it for a *view* of an image: what the page shows.
 The engine works on the answers of the store alone, so whatever happens in between, the next round follows them.
+
+Importing torch takes seconds. The thread that trains does it, and the page and its first questions do not wait.
 """
 
 import sys
@@ -10,28 +12,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Condition, Thread
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lowpix.annotate.bench import Bench
-from lowpix.annotate.frame import Frame
+from lowpix.annotate.frame import Frame, read_photo
 from lowpix.annotate.requests import AUDIT, do
 from lowpix.annotate.store import Answer, Store
 from lowpix.annotate.view import Stop, view_of
 from lowpix.data import Dataset
 from lowpix.data.check import pixels_digest
 from lowpix.errors import InputError
-from lowpix.networks import find_network
 from lowpix.seeds import seed_for
 from lowpix.study.folder import file_name
+
+if TYPE_CHECKING:
+    import torch
+
+    from lowpix.reveal.smoothing import Edges
 
 NETWORK = "mlp"
 LOADED = 5
 """Number of images kept in memory, features included: about 75 MB each."""
-MOST_PIXELS = 100_000_000
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,8 @@ class Engine:
         self._store, self._dataset, self._out, self._stop = store, dataset, out, stop
         self._save, self._publish, self._seed = save, publish, seed
         self._benches: dict[int, Bench] = {}
-        self._inputs: dict[int, torch.Tensor] = {}
+        self._inputs: dict[int, tuple[torch.Tensor, Edges]] = {}
+        """What the networks and the smoothing read, by image."""
         self._faults: dict[int, str] = {}
         self._stale: set[int] = set()
         """Images with answers that the networks may not know."""
@@ -86,6 +91,8 @@ class Engine:
         self._focus = 0
         self._changed = Condition()
         self._closing = False
+        self._awake = False
+        """Whether torch is there."""
         self._threads = [Thread(target=self._guarded, args=(work,)) for work in (self._train, self._prepare)]
 
     def start(self) -> None:
@@ -149,16 +156,26 @@ class Engine:
     # the thread that trains
 
     def _train(self) -> None:
-        while True:
+        from lowpix.study.threads import one_thread
+
+        with one_thread():
             with self._changed:
-                while (number := self._next_round()) is None and not self._closing:
-                    self._changed.wait()
-                if self._closing or number is None:
-                    return
-                self._stale.discard(number)
-            with self._keeping_faults(number):
-                self._round(number)
-            self._publish(number)
+                self._awake = True
+                self._changed.notify_all()
+            while (number := self._wait_for_round()) is not None:
+                with self._keeping_faults(number):
+                    self._round(number)
+                self._publish(number)
+
+    def _wait_for_round(self) -> int | None:
+        """The image to work on, as soon as there is one; None at the end."""
+        with self._changed:
+            while (number := self._next_round()) is None and not self._closing:
+                self._changed.wait()
+            if self._closing or number is None:
+                return None
+            self._stale.discard(number)
+            return number
 
     def _next_round(self) -> int | None:
         """The image to work on: the one on the page first."""
@@ -175,19 +192,26 @@ class Engine:
         networks = self._out / "networks" / f"{file_name(image.name)}.safetensors"
         old = bench.session is None or bench.session.classes != classes
         if old and number in self._inputs:
-            bench.begin(self._inputs[number], classes, answers, image.fits, networks)
+            bench.begin(*self._inputs[number], classes, answers, image.fits, networks)
         if bench.session is not None:
             if bench.behind(answers):
                 self._publish(number)  # the page says that it trains
             if bench.round(answers):
                 bench.session.save_networks(networks)
             self._store.set_fits(number, bench.session.log.fits)
-            answers = self._store.answers(number)  # some may have come meanwhile
-            self._look(number, bench, answers)
-        image = self._store.image(number)
-        bench.ask(answers, classes, image.audits, self._stop.most)
+            self._ask(number, bench, classes)
+            self._publish(number)  # nobody waits for a question until the labels are smoothed
+            bench.label()
+            self._look(number, bench, self._store.answers(number))
+        answers = self._ask(number, bench, classes)
         if number in self._finishing and bench.session is not None and not bench.behind(answers):
             self._finish(number, bench, answers)
+
+    def _ask(self, number: int, bench: Bench, classes: int) -> list[Answer]:
+        """Renew the questions after all answers, some of which may have come meanwhile; gives the answers."""
+        answers = self._store.answers(number)
+        bench.ask(answers, classes, self._store.image(number).audits, self._stop.most)
+        return answers
 
     def _look(self, number: int, bench: Bench, answers: list[Answer]) -> None:
         """Compare audit answers with the labels when an audit is complete, and begin one if it is due."""
@@ -274,11 +298,27 @@ class Engine:
             self._benches[number] = bench
             self._make_room()
         self._publish(number)
-        inputs = find_network(NETWORK).inputs(bench.small, torch.device("cpu"))
+        read = self._features(bench.small)
         with self._changed:
-            self._inputs[number] = inputs
+            if read is None:
+                return
+            self._inputs[number] = read
             self._stale.add(number)
             self._changed.notify_all()
+
+    def _features(self, photo: NDArray[np.uint8]) -> "tuple[torch.Tensor, Edges] | None":
+        """What the networks and the smoothing read of a photograph; None if the engine closes."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._awake or self._closing)
+            if not self._awake:
+                return None
+        import torch
+
+        from lowpix.networks import find_network
+        from lowpix.reveal.smoothing import Edges
+
+        device = torch.device("cpu")
+        return find_network(NETWORK).inputs(photo, device), Edges.of(photo, device)
 
     def _make_room(self) -> None:
         """Forget images that are not wanted, the oldest first."""
@@ -308,12 +348,3 @@ class Engine:
                 self._faults[image.id] = f"the server has stopped working ({type(fault).__name__}: {fault})"
             self._publish(self._focus)
             raise
-
-
-def read_photo(dataset: Dataset, name: str) -> NDArray[np.uint8]:
-    """A photograph, `(H, W, 3)`. Raises InputError if it cannot be read or is too large."""
-    photo = dataset.image(name)
-    if photo.shape[0] * photo.shape[1] > MOST_PIXELS:
-        megapixels = photo.shape[0] * photo.shape[1] / 1e6
-        raise InputError(f"{name}: {megapixels:.0f} megapixels: must be at most {MOST_PIXELS // 10**6}")
-    return photo

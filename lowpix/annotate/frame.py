@@ -1,15 +1,21 @@
-"""Large photographs are worked on at a smaller size. Their labels are enlarged along the photograph's edges."""
+"""Photographs. Large ones are worked on at a smaller size, and their labels are enlarged along their edges."""
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
+from lowpix.data import Dataset
+from lowpix.errors import InputError
+
+MOST_PIXELS = 100_000_000
 WORK = 500_000
 """Largest number of pixels that is worked on. A round of training and prediction then takes about 0.3 s."""
 RADIUS, EPSILON = 4, 1e-4
@@ -96,6 +102,21 @@ class Frame:
             weight = down[block, None]
             tall = planes[:, rows[block]] * (1 - weight) + planes[:, below[block]] * weight
             yield block, (tall[:, :, columns] * (1 - right) + tall[:, :, beside] * right).astype(np.float32)
+
+
+def read_photo(dataset: Dataset, name: str) -> NDArray[np.uint8]:
+    """A photograph, `(H, W, 3)`. Raises InputError if it cannot be read or is too large."""
+    path = dataset.image_file(name)
+    if path is not None and (pixels := _pixels(path)) > MOST_PIXELS:
+        raise InputError(f"{path}: {pixels / 1e6:.0f} megapixels: must be at most {MOST_PIXELS // 10**6}")
+    return dataset.image(name)
+
+
+def _pixels(path: Path) -> int:
+    """Number of pixels that a file of an image claims to have; 0 if it cannot be read."""
+    with suppress(Exception), Image.open(path) as unread:  # pillow raises exceptions of many kinds
+        return unread.width * unread.height
+    return 0
 
 
 def _within(place: int, size: int, smaller: int) -> int:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lowpix.annotate.bench import FIRST
-from lowpix.annotate.engine import NETWORK, Finished, read_photo
+from lowpix.annotate.engine import NETWORK, Finished
+from lowpix.annotate.frame import read_photo
 from lowpix.annotate.store import Answer, Store
 from lowpix.data import IGNORE, Dataset
 from lowpix.data.check import require_sound
@@ -21,13 +22,13 @@ from lowpix.reveal.log import UNSURE
 from lowpix.storage import csv_bytes
 from lowpix.study.data import keep_data
 from lowpix.study.folder import Study, file_name, open_study
-from lowpix.study.image_runs import IMAGES, Run, Tables, confidence_name, label_map_name
+from lowpix.study.image_runs import IMAGES, Run, Tables, confidence_name, label_map_name, setting_name
 from lowpix.study.label_maps import confidence_png, label_map_png
 from lowpix.study.settings import replace_section
 from lowpix.study.source import ANSWER_COLUMNS, ANSWERS
 
-ACQUISITION = "facility"
-SETTING = f"{NETWORK}-{ACQUISITION}"
+ACQUISITION, SMOOTHING = "facility", "edges"
+SETTING = setting_name(NETWORK, ACQUISITION, SMOOTHING)
 PAUSE = 60.0
 """Seconds. A longer time before an answer was a pause, and counts as this much in `seconds` of the tables."""
 SIDE = 320  # pixels of the longer side of a picture on the contact sheet
@@ -195,7 +196,7 @@ def settings_of(seed: int, stop: str, most: int) -> dict[str, Any]:
     """The settings of an image study in which a person answers, as `study.toml` keeps them."""
     return {
         "network": [NETWORK],
-        "smoothing": ["none"],
+        "smoothing": [SMOOTHING],
         "members_from": "ensemble",
         "acquisition": [ACQUISITION],
         "oracle_noise": 0.0,

@@ -9,7 +9,7 @@ import sys
 import webbrowser
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from threading import Lock, Thread
 from types import FrameType, ModuleType
@@ -22,7 +22,6 @@ from lowpix.annotate.coco import coco
 from lowpix.annotate.engine import Engine, Finished
 from lowpix.annotate.keys import keys_of
 from lowpix.annotate.options import Options
-from lowpix.annotate.output import Output, settings_of
 from lowpix.annotate.safety import is_own
 from lowpix.annotate.store import Store
 from lowpix.annotate.view import Stop
@@ -32,9 +31,9 @@ from lowpix.data.options import open_data
 from lowpix.errors import InputError
 from lowpix.reveal.log import VOID
 from lowpix.study.folder import require_apart
-from lowpix.study.threads import one_thread
 
 if TYPE_CHECKING:
+    from lowpix.annotate.output import Output
     from lowpix.annotate.server import Server
 
 COCO = "annotations.json"
@@ -60,9 +59,7 @@ class Project:
         require_apart(self.out, dataset.folders)
         # whoever makes no classes finds out before a folder is made
         if not dataset.classes and not self.out.exists():
-            raise InputError(
-                "--classes: name the classes of your photographs, such as --classes sky,road,car,tree"
-            )
+            raise InputError(UNNAMED)
         self.store = Store(self.out)
         try:
             self._take_classes(dataset)
@@ -70,10 +67,17 @@ class Project:
         except BaseException:
             self.store.close()
             raise
+        self._writing = Lock()
+
+    @cached_property
+    def output(self) -> "Output":
+        """What comes out. Nothing does before torch is there."""
+        from lowpix.annotate.output import Output, settings_of
+
+        options = self.options
         settings = settings_of(options.seed, options.stop, options.max_pixels)
         oracle = "label map" if options.simulate else "person"
-        self.output = Output(self.out, self.dataset, self.store, settings, oracle, options.seed)
-        self._writing = Lock()
+        return Output(self.out, self.dataset, self.store, settings, oracle, options.seed)
 
     def dataset(self) -> Dataset:
         """The data set, with its classes as they are now."""
@@ -133,9 +137,7 @@ class Project:
         known, given = self.store.classes(), list(dataset.classes)
         names = [name for name, _ in known]
         if not given and not known:
-            raise InputError(
-                "--classes: name the classes of your photographs, such as --classes sky,road,car,tree"
-            )
+            raise InputError(UNNAMED)
         if known and given and given[: len(names)] != names:
             raise InputError(
                 f"--classes {','.join(given)}: {self.out} has {','.join(names)}: leave --classes out (classes are "
@@ -191,18 +193,15 @@ def annotate(options: Options) -> Project:
         options.seed,
     )
     try:
-        with one_thread():
-            engine.start()
-            if options.export == "none":
-                truth = project.truth if options.simulate else None
-                server = Server(
-                    project.store, engine, project.dataset, project.fixed_classes, truth, project.write
-                )
-                published.append(server.publish)
-                _serve(server, options, uvicorn)
-            if left := project.unfinished():
-                print(f"writing {left} more label maps; Ctrl-C leaves them for the next start", flush=True)
-                engine.finish()
+        engine.start()
+        if options.export == "none":
+            truth = project.truth if options.simulate else None
+            server = Server(project.store, engine, project.dataset, project.fixed_classes, truth, project.write)
+            published.append(server.publish)
+            _serve(server, options, uvicorn)
+        if left := project.unfinished():
+            print(f"writing {left} more label maps; Ctrl-C leaves them for the next start", flush=True)
+            engine.finish()
         print(project.write())
         if (project.out / "study.toml").exists():
             print("Next, a network learns from these labels, and labels other photographs:")

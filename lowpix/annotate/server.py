@@ -19,7 +19,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from lowpix.annotate.engine import Engine, read_photo
+from lowpix.annotate.engine import Engine
+from lowpix.annotate.frame import read_photo
 from lowpix.annotate.keys import COMMANDS
 from lowpix.annotate.requests import do
 from lowpix.annotate.safety import App, Safety
@@ -34,6 +35,7 @@ EXACT_PIXELS = 1_000_000
 """Smaller photographs are shown without loss."""
 TYPES = {"html": "text/html", "css": "text/css", "js": "text/javascript", "svg": "image/svg+xml"}
 NOT_KEPT = {"cache-control": "no-store"}
+RECONNECT = 500  # milliseconds after which a page that lost the server looks for it again; browsers wait for 3,000
 HEARTBEAT = 10.0  # seconds without news after which a line keeps the connection open
 
 
@@ -138,6 +140,7 @@ class Server:
         changed.set()
         self._listeners[changed] = image
         try:
+            yield f"retry: {RECONNECT}\n\n"
             while not self._ends:
                 try:
                     await asyncio.wait_for(changed.wait(), HEARTBEAT)

@@ -37,7 +37,6 @@ def view_of(store: Store, image: int, bench: Bench | None, stop: Stop) -> dict[s
         return view | {"size": None, "questions": [], "version": 0, "work": "preparing"}
     learnt = [answer for answer in answers if answer.kind != "audit"]
     frame, answered, behind = bench.frame, {answer.cell for answer in answers}, bench.behind(answers)
-    current = not behind and (bench.version > 0 or not learnt)
     audit = _audit(store, image, known.audits, len(answers) - len(learnt))
     return view | {
         "size": (frame.height, frame.width),
@@ -46,7 +45,7 @@ def view_of(store: Store, image: int, bench: Bench | None, stop: Stop) -> dict[s
         "version": bench.version if bench.labels is not None else 0,
         "behind": behind,
         "learnt": bench.learnt,
-        "work": "preparing" if bench.session is None else "ready" if current else "training",
+        "work": "preparing" if bench.session is None else "training" if behind or not bench.labelled else "ready",
         "audit": audit,
         "over": _over(stop, len(learnt), audit),
     }

@@ -270,9 +270,7 @@ class ImageSession:
 
     def _judged(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Label, largest mean probability and score of every pixel, each `(N,)` on the device."""
-        seen = torch.unique(self.training_rows()[1])
-        # with one class there is nothing to smooth
-        smoothing = self.edges is not None and len(seen) > 1
+        smoothing = self._smooths()
         if not (self.dropout or self.acquisition.members or self.acquisition.noisy or smoothing):
             fused = evaluate(self.network, self.learner.parameters, self.inputs, self._score)
             if fused is not None:
@@ -294,10 +292,24 @@ class ImageSession:
                 # (M, n, C) in shape, but class-major in memory
                 given = (members if self.acquisition.members else mean).transpose(1, 2)
                 scores[where] = self._score(given, *(() if noise is None else (noise[where],)))
-        if whole is not None and self.edges is not None:
-            confidence, label = smooth(self.edges, whole, *self.labelled_rows(), seen).max(0)
+        if whole is not None:
+            confidence, label = self.smoothed(whole).max(0)
             labels, confidence = label.to(torch.uint8), confidence.clamp_(max=1)
         return labels, confidence, scores
+
+    def smoothed(self, mean: torch.Tensor) -> torch.Tensor:
+        """The mean probabilities of all pixels, `(C, N)`, smoothed if this session smooths."""
+        if self.edges is None or not self._smooths():
+            return mean
+        return smooth(self.edges, mean, *self.labelled_rows(), self._learned())
+
+    def _smooths(self) -> bool:
+        """Whether labels are smoothed. With one learned class there is nothing to smooth."""
+        return self.edges is not None and len(self._learned()) > 1
+
+    def _learned(self) -> torch.Tensor:
+        """The classes that the networks have learned, `(k,)` int64, ascending."""
+        return torch.unique(self.training_rows()[1])
 
     def remember(self) -> None:
         """Record a fit in the log, and keep a copy of the networks for `undo`."""

@@ -275,5 +275,9 @@ const first = start.images.find(([id]) => id === wanted) ?? start.images.find(([
 open(first[0]);
 canvas.focus();
 // for tests and benchmarks, which answer for a person
-window.lowpix = { question: () => own ?? question, get answered() { return answered; } };
+window.lowpix = {
+  question: () => own ?? question,
+  get answered() { return answered; },
+  get unlearnt() { return unlearnt.length; },
+};
 if (start.simulate) simulate(() => (own ? null : question), () => image, answer);

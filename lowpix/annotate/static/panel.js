@@ -60,7 +60,7 @@ export function showClasses(classes, counts, choose) {
 export function showCounts(view) {
   const words = { preparing: "preparing the image: random pixels first", training: "training", ready: "up to date" };
   byId("name").textContent = view.name;
-  byId("work").textContent = view.work === "training" ? `training, ${view.behind} behind` : words[view.work] || "";
+  byId("work").textContent = view.work === "training" ? `training${view.behind ? `, ${view.behind} behind` : ""}` : words[view.work] || "";
   const here = view.answers.length;
   const parts = [`${here} ${here === 1 ? "answer" : "answers"} here, ${view.clicks} in all`];
   if (view.seconds) parts.push(`${view.seconds.toFixed(1)} s each`);
