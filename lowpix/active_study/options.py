@@ -101,9 +101,9 @@ class Options(
     python -m lowpix.active_study --dataset camvid --network hf:weights/mobilenet_v2 --acquisition margin random
     """
 
-    scene_size: Annotated[tuple[int, int], between(16, 16384)] = (96, 128)
+    scene_size: Annotated[tuple[int, int], between(16, 16384)] = (64, 96)
     """Height and width of generated scenes, pixels."""
-    scene_count: Annotated[int, between(1, 1_000_000)] = 12
+    scene_count: Annotated[int, between(1, 1_000_000)] = 8
     """Number of scenes in each generated split."""
 
     def check(self) -> None:
