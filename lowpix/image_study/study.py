@@ -22,10 +22,11 @@ from lowpix.networks.device import find_device
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.log import UNSURE
 from lowpix.reveal.oracle import Oracle
-from lowpix.study.data import digest_of, keep_data, refuse_other_data
+from lowpix.study.data import digest_of, keep_data, read_data, refuse_other_data, require_same
 from lowpix.study.folder import Study, open_study, require_apart
 from lowpix.study.image_runs import IMAGES, Run, Tables
 from lowpix.study.options import settings_of
+from lowpix.study.replay import pixels_of
 from lowpix.study.settings import keep_section, require_section
 from lowpix.study.text import Bound, clock
 
@@ -56,6 +57,9 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     names = report.names
     if oracles is not None:
         report = replace(report, digests=_require_answerable(dataset, report, settings, oracles))
+    units = [(name, options.seed + repeat) for repeat in range(options.repeats) for name in names]
+    if options.pixels_of is not None:
+        settings = [_given(setting, options.pixels_of, dataset, report, units) for setting in settings]
     device = find_device(options.device)
     out = options.out or Path("results") / f"{dataset.title}_{dataset.split}"
     require_apart(out, dataset.folders)
@@ -70,10 +74,16 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     keep_data(study, parts)
     if sources:
         keep_section(record, SOURCES, sources, growing=True)
-    units = [(name, options.seed + repeat) for repeat in range(options.repeats) for name in names]
     with study.at_work(str(device), partial(image_pictures, study, dataset=dataset)):
         _work(dataset, settings, units, study, device, options, oracles)
     return study
+
+
+def _given(setting: Setting, folder: Path, dataset: Dataset, report: Report, units: Sequence[Unit]) -> Setting:
+    """The setting with the pixels that the study in `folder` revealed."""
+    require_same(read_data(folder), {dataset: report}, f"{folder} is of other images: is --data-root the same?")
+    images, seeds = (dict.fromkeys(part) for part in zip(*units, strict=True))
+    return replace(setting, given=pixels_of(folder, find_acquisition(setting.acquisition).name, images, seeds))
 
 
 def _require_answerable(
