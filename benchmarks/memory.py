@@ -67,7 +67,19 @@ SMALL: dict[str, Any] = {
     "scene_size": (24, 32),
     "large": (48, 64),
 }
-ACTIVE = "--test-limit 4 --acquisition margin --no-full --width 4 --epochs 1 --max-pixels 30".split()
+ACTIVE = [
+    "--acquisition",
+    "margin",
+    "--no-full",
+    "--test-limit",
+    4,
+    "--width",
+    4,
+    "--epochs",
+    1,
+    "--max-pixels",
+    30,
+]
 """An active study of three short rounds; memory hardly depends on their length."""
 
 
