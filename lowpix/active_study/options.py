@@ -44,8 +44,8 @@ class AskingOptions:
     oracle_noise: Annotated[float, between(0, 1)] = 0.0
     """Share of wrong answers; they are uniform over the other classes."""
     oracle_border_noise: Annotated[float, between(0, 1)] = 0.0
-    """Share of wrong answers, on top of these, among the pixels within 2 px of a border between classes;
-    they are the class beyond the border."""
+    """Share of wrong answers among the pixels within 2 px of a border between classes, on top of
+    --oracle-noise; they name the class beyond the border."""
     oracle_refusal: Annotated[float, between(0, 1)] = 0.0
     """Share of pixels that the oracle refuses to label. They count as asked."""
     ask_void: bool = False
