@@ -1,4 +1,4 @@
-"""python -m benchmarks.memory: the memory of an image study, summed over its processes, and of a large image.
+"""python -m benchmarks.memory: the memory of image and active studies, summed over their processes.
 
 Linux only, because it measures the proportional set size, which counts shared memory once.
 """
@@ -35,6 +35,10 @@ class Options:
     """Number of images of the small study."""
     many: int = 40
     """Number of images of the large study."""
+    few_active: int = 20
+    """Number of training images of the small active study."""
+    many_active: int = 80
+    """Number of training images of the large active study."""
     stack: int = 2
     """Number of images trained together, in both studies."""
     jobs: int = 2
@@ -55,12 +59,28 @@ SMALL: dict[str, Any] = {
     "dataset": "scenes",
     "few": 1,
     "many": 2,
+    "few_active": 1,
+    "many_active": 2,
     "stack": 1,
     "jobs": 1,
     "max_pixels": 6,
     "scene_size": (24, 32),
     "large": (48, 64),
 }
+ACTIVE = [
+    "--acquisition",
+    "margin",
+    "--no-full",
+    "--test-limit",
+    4,
+    "--width",
+    4,
+    "--epochs",
+    1,
+    "--max-pixels",
+    30,
+]
+"""An active study of three short rounds; memory hardly depends on their length."""
 
 
 def measure(options: Options) -> Iterator[Row]:
@@ -68,18 +88,24 @@ def measure(options: Options) -> Iterator[Row]:
     common = ["--stack", options.stack, "--jobs", options.jobs, "--max-pixels", options.max_pixels]
     data: list[object] = ["--dataset", options.dataset]
     if options.dataset == "scenes":
-        data += ["--scene-size", *options.scene_size, "--scene-count", options.many]
+        data += ["--scene-size", *options.scene_size, "--scene-count", max(options.many, options.many_active)]
     if options.data_root:
         data += ["--data-root", options.data_root]
-    few, many = (_peak([*data, "--limit", limit, *common]) for limit in (options.few, options.many))
-    what = f"study_of_{options.many}_images_vs_{options.few}"
-    yield Row(f"{what}_all_processes", many.tree, "MB", few.tree)
-    yield Row(f"{what}_growth", many.tree - few.tree, "MB more")
+    yield from _growth("image_study", [*data, *common], options.few, options.many)
+    yield from _growth("active_study", [*data, *ACTIVE], options.few_active, options.many_active)
 
     height, width = options.large
     scene = ["--dataset", "scenes", "--scene-size", height, width, "--scene-count", 1]
-    large = _peak([*scene, "--jobs", 1, "--max-pixels", 6])
+    large = _peak("image_study", [*scene, "--jobs", 1, "--max-pixels", 6])
     yield Row(f"image_of_{height}x{width}_one_process", large.process, "MB")
+
+
+def _growth(study: str, arguments: Sequence[object], few: int, many: int) -> Iterator[Row]:
+    """The rows of a study with few and with many images."""
+    small, large = (_peak(study, [*arguments, "--limit", limit]) for limit in (few, many))
+    what = f"{'' if study == 'image_study' else 'active_'}study_of_{many}_images_vs_{few}"
+    yield Row(f"{what}_all_processes", large.tree, "MB", small.tree)
+    yield Row(f"{what}_growth", large.tree - small.tree, "MB more")
 
 
 @dataclass(frozen=True)
@@ -92,10 +118,10 @@ class Peak:
     """Of the largest process."""
 
 
-def _peak(arguments: Sequence[object]) -> Peak:
-    """Run an image study to its end, and measure its memory."""
+def _peak(name: str, arguments: Sequence[object]) -> Peak:
+    """Run a study to its end, and measure its memory."""
     with TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "lowpix.image_study", *map(str, arguments), "--out", f"{folder}/study"]
+        command = [sys.executable, "-m", f"lowpix.{name}", *map(str, arguments), "--out", f"{folder}/study"]
         study = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         tree = process = 0.0
         while study.poll() is None:

@@ -2,10 +2,11 @@
 
 import shutil
 import tomllib
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import count
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from lowpix.segmenter import method
 from lowpix.segmenter.augment import Augmentation
 from lowpix.segmenter.batches import Batches
 from lowpix.segmenter.model import build, load_model
+from lowpix.study.work import work
 
 SETTINGS = ("unet-margin", "unet-random", "unet-balent", "full")
 
@@ -319,6 +321,26 @@ def test_settings_and_seeds_extend_a_study(begun: Whole, whole: Whole, tmp_path:
 @pytest.mark.slow
 def test_neither_order_nor_number_of_processes_changes_a_table(whole: Whole, tmp_path: Path) -> None:
     assert same(study(tmp_path, acquisition=("margin", "random", "balent"), repeats=2, jobs=2), whole.tables)
+
+
+def test_progress_counts_epochs_of_rounds_that_were_done_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first round has a bar of its own. Of two more rounds of two epochs, three epochs are done."""
+    with pytest.MonkeyPatch.context() as patch:
+        Stopped(patch, 5)
+        with pytest.raises(KeyboardInterrupt):
+            study(tmp_path, acquisition=("margin",), full=False)
+    counted: list[float] = []
+
+    def watched(*given: Any, done: Callable[[], float], total: int, **options: Any) -> Iterator[Any]:
+        counted.extend((done(), total))
+        yield from work(*given, done=done, total=total, **options)
+        counted.append(done())
+
+    monkeypatch.setattr("lowpix.active_study.runs.work", watched)
+    study(tmp_path, acquisition=("margin",), full=False)
+    assert counted == [3, 4, 4]
 
 
 def test_a_damaged_record_is_named(tmp_path: Path) -> None:

@@ -65,6 +65,16 @@ def test_top_keeps_its_distance(tmp_path: Path) -> None:
         assert apart.min() > 3
 
 
+def test_the_pixels_of_a_cell_share_a_score(tmp_path: Path) -> None:
+    """Three rows of four cells: the best one has more pixels than are asked, so all come from it."""
+    options = {"selection": "top", "spacing": 0, "score_stride": 8, "full": False, "max_pixels": 12}
+    tables = study(tmp_path, acquisition=("entropy",), **options)
+    later = tables.revealed.query("round == 1")
+    assert len(later) == 3 * 6
+    for _, told in later.groupby("image"):
+        assert len(set(zip(told["row"] // 8, told["column"] // 8, strict=True))) == 1
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [

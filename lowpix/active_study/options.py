@@ -44,8 +44,8 @@ class AskingOptions:
     oracle_noise: Annotated[float, between(0, 1)] = 0.0
     """Share of wrong answers; they are uniform over the other classes."""
     oracle_border_noise: Annotated[float, between(0, 1)] = 0.0
-    """Share of wrong answers, on top of these, among the pixels within 2 px of a border between classes;
-    they are the class beyond the border."""
+    """Share of wrong answers among the pixels within 2 px of a border between classes, on top of
+    --oracle-noise; they name the class beyond the border."""
     oracle_refusal: Annotated[float, between(0, 1)] = 0.0
     """Share of pixels that the oracle refuses to label. They count as asked."""
     ask_void: bool = False
@@ -109,9 +109,9 @@ class Options(
     python -m lowpix.active_study --dataset camvid --network hf:weights/mobilenet_v2 --acquisition margin random
     """
 
-    scene_size: Annotated[tuple[int, int], between(16, 16384)] = (96, 128)
+    scene_size: Annotated[tuple[int, int], between(16, 16384)] = (64, 96)
     """Height and width of generated scenes, pixels."""
-    scene_count: Annotated[int, between(1, 1_000_000)] = 12
+    scene_count: Annotated[int, between(1, 1_000_000)] = 8
     """Number of scenes in each generated split."""
 
     def check(self) -> None:

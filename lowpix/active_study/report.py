@@ -23,7 +23,8 @@ def describe(tables: ActiveTables) -> str:
     if len(last):
         lines += [
             "",
-            "Test mIoU at the last round, in pairs with the same seed: points, with 95 % intervals",
+            "Test mIoU at the last round, in pairs with the same seed: points, with 95 % intervals.",
+            "An interval that holds 0 shows no difference.",
             as_text(_pair_rows(last)),
         ]
     return "\n".join(lines)

@@ -31,6 +31,8 @@ class Case:
     """`(H, W)`; None if unknown: then nothing is measured."""
     keep_at: tuple[int, ...] = ()
     """Budgets, in pixels asked, at which pseudo-labels and confidence are kept."""
+    given: NDArray[np.int64] | None = None
+    """Pixels to ask, `(n, 2)`, in this order; None lets the session choose."""
     preparation: float = 0
     """Seconds that making the session took."""
     seconds: float = field(init=False)
@@ -48,7 +50,8 @@ class Case:
 
     def ask(self, count: int) -> None:
         """Start a round: ask the oracle, and tell the session its answers."""
-        question = self.session.ask(count)
+        asked = self.session.log.asked
+        question = self.session.ask(count) if self.given is None else self.given[asked : asked + count]
         self.session.tell(question, self.oracle(question))
         self.rounds.append({"round": len(self.rounds)})
 
@@ -133,4 +136,6 @@ def reveal(cases: Iterator[Case], schedule: Schedule, target: float, stop: str, 
 def _ends(case: Case, schedule: Schedule, target: float, stop: str) -> bool:
     if stop == "target" and case.rounds[-1]["accuracy"] >= target:
         return True
-    return not schedule.next(case.session.log.asked) or not case.session.log.candidates().any()
+    log = case.session.log
+    left = log.candidates().any() if case.given is None else len(case.given) > log.asked
+    return not schedule.next(log.asked) or not left

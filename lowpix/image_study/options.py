@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from lowpix.data.options import DataOptions
@@ -48,6 +49,9 @@ class AskingOptions:
     facility (until 80 pixels also unlike any pixel asked before, then margin),
     bald, mean_std, variation_ratio, vote_entropy, consensus_entropy, power_bald, balent,
     error_depth (privileged: uses the true labels), or your own function as module:function."""
+    pixels_of: Path | None = None
+    """Folder of an active or image study: ask the pixels that it revealed with the same acquisition, in its
+    order, instead of choosing others. The oracle of this study answers."""
     oracle_noise: Annotated[float, between(0, 1)] = 0.0
     """Share of wrong answers; they are uniform over the other classes."""
     oracle_refusal: Annotated[float, between(0, 1)] = 0.0
@@ -105,6 +109,8 @@ class Options(ClusterOptions, RunOptions, RepeatOptions, CarryOptions, AskingOpt
             for name, value in settings.items()
             if name in known
         }
+        if "pixels_of" in there:
+            there["pixels_of"] = Path(there["pixels_of"])
         return cls(**there | changes)
 
     def check(self) -> None:

@@ -1,7 +1,7 @@
 """A setting is all that may differ between the rows of a comparison. It starts and records runs."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -60,6 +60,8 @@ class Setting:
     ask_void: bool = False
     oracle_noise: float = 0
     oracle_refusal: float = 0
+    given: Mapping[Unit, NDArray[np.int64]] | None = None
+    """The pixels to ask, if an earlier study chose them."""
 
     @property
     def name(self) -> str:
@@ -129,7 +131,8 @@ class Setting:
             oracle = LabelMapOracle(truth, classes, self.oracle_noise, self.oracle_refusal, oracle_seed)
         # what is shared counts for each run, because a single run would have to compute it
         preparation = before + in_inputs + in_edges + in_training + perf_counter() - start
-        return Case(self.name, unit, session, oracle, truth, self.schedule.keep_at, preparation)
+        given = None if self.given is None else self.given[unit]
+        return Case(self.name, unit, session, oracle, truth, self.schedule.keep_at, given, preparation)
 
     def require_without_truth(self, name: str, oracles: Callable[[str], Oracle] | None) -> None:
         """Raise InputError for an option that needs the missing label map of an image."""
@@ -153,7 +156,7 @@ class Setting:
             image=name,
             network=self.network,
             acquisition=case.session.acquisition.name,
-            selection=case.session.selection_name,
+            selection=case.session.selection_name if self.given is None else "as in an earlier study",
             oracle=oracle,
             privileged=case.session.acquisition.privileged,
             stop=self.stop,

@@ -24,10 +24,11 @@ from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.log import UNSURE
 from lowpix.reveal.oracle import Oracle
 from lowpix.segmenter.carry_over import untrained
-from lowpix.study.data import digest_of, keep_data, refuse_other_data
+from lowpix.study.data import digest_of, keep_data, read_data, refuse_other_data, require_same
 from lowpix.study.folder import Study, open_study, require_apart
 from lowpix.study.image_runs import IMAGES, Run, Tables
 from lowpix.study.options import settings_of
+from lowpix.study.replay import pixels_of
 from lowpix.study.settings import keep_section, require_section
 from lowpix.study.text import Bound, clock
 
@@ -65,6 +66,9 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     names = report.names
     if oracles is not None:
         report = replace(report, digests=_require_answerable(dataset, report, settings, oracles))
+    if options.pixels_of is not None:
+        seeds = range(options.seed, options.seed + options.repeats)
+        settings = [_given(setting, options.pixels_of, dataset, report, seeds) for setting in settings]
     device = find_device(options.device)
     require_apart(out, dataset.folders)
     parts = {dataset: report}
@@ -85,6 +89,13 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
             dataset, settings, list(blocks(names)) if carries else [((), names)], study, device, options, oracles
         )
     return study
+
+
+def _given(setting: Setting, folder: Path, dataset: Dataset, report: Report, seeds: Sequence[int]) -> Setting:
+    """The setting with the pixels that the study in `folder` revealed."""
+    require_same(read_data(folder), {dataset: report}, f"{folder} is of other images: is --data-root the same?")
+    acquisition = find_acquisition(setting.acquisition).name
+    return replace(setting, given=pixels_of(folder, acquisition, report.names, seeds))
 
 
 def _require_answerable(

@@ -309,7 +309,8 @@ class ImageSession:
 
     def _learned(self) -> torch.Tensor:
         """The classes that the networks have learned, `(k,)` int64, ascending."""
-        return torch.unique(self.training_rows()[1])
+        classes: torch.Tensor = self.training_rows()[1].unique()  # type: ignore[no-untyped-call]
+        return classes
 
     def remember(self) -> None:
         """Record a fit in the log, and keep a copy of the networks for `undo`."""

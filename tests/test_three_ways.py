@@ -1,0 +1,40 @@
+"""One budget of clicks in three ways, on generated scenes."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from active_runs import study
+from refusals import refused
+
+from lowpix.study.folder import Study
+from lowpix.study.image_runs import IMAGES
+from studies.three_ways import COLUMNS, Options, three_ways
+
+PIXELS = ["image", "seed", "order", "row", "column", "label"]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_the_same_clicks_teach_in_three_ways(tmp_path: Path) -> None:
+    asked = study(
+        tmp_path / "active", acquisition=("margin",), full=False, max_pixels=12, start="warm", first_epochs=1
+    )
+    table = three_ways(Options(tmp_path / "active"))
+    assert list(table.columns) == list(COLUMNS)
+    assert list(table["way"]) == ["alone", "asks", "both", "full"]
+    by_way = table.set_index("way")
+    assert (by_way.loc[["alone", "asks", "both"], "pixels_per_image"] == 12).all()
+    assert (by_way.loc[["asks", "full"], "label_accuracy"] == 1).all()  # nothing but answers
+    assert (by_way.loc[["alone", "both"], "label_accuracy"] < 1).all()
+    # both start from the pixels that the network of the data set asked
+    given = Study(tmp_path / "active_ways" / "images_both", IMAGES).tables().revealed
+    pd.testing.assert_frame_equal(given[PIXELS], asked.revealed[PIXELS])
+    # the final networks have as many epochs as the last one of the active study: one, and two more
+    history = pd.read_csv(tmp_path / "active_ways" / "both" / "history.csv")
+    assert (history.groupby(["setting", "seed"])["epoch"].max() == 3).all()
+    assert three_ways(Options(tmp_path / "active")).equals(table)  # nothing is done twice, and nothing changes
+
+
+def test_another_study_is_refused(tmp_path: Path) -> None:
+    with refused(f"{tmp_path}: is no active study"):
+        three_ways(Options(tmp_path))
