@@ -58,11 +58,12 @@ class Setting:
     ask_void: bool = False
     oracle_noise: float = 0
     oracle_refusal: float = 0
+    grid: int = 1
 
     @property
     def name(self) -> str:
         """The setting's name in tables and files."""
-        return setting_name(self.network, find_acquisition(self.acquisition).name, self.smoothing)
+        return setting_name(self.network, find_acquisition(self.acquisition).name, self.smoothing, self.grid)
 
     def start(
         self,
@@ -122,7 +123,7 @@ class Setting:
             oracle = LabelMapOracle(truth, classes, self.oracle_noise, self.oracle_refusal, oracle_seed)
         # what is shared counts for each run, because a single run would have to compute it
         preparation = before + in_inputs + in_edges + perf_counter() - start
-        return Case(self.name, unit, session, oracle, truth, self.schedule.keep_at, preparation)
+        return Case(self.name, unit, session, oracle, truth, self.schedule.keep_at, self.grid, preparation)
 
     def require_without_truth(self, name: str, oracles: Callable[[str], Oracle] | None) -> None:
         """Raise InputError for an option that needs the missing label map of an image."""
@@ -146,7 +147,7 @@ class Setting:
             image=name,
             network=self.network,
             acquisition=case.session.acquisition.name,
-            selection=case.session.selection_name,
+            selection=case.session.selection_name + (f", on a grid of {self.grid}" if self.grid > 1 else ""),
             oracle=oracle,
             privileged=case.session.acquisition.privileged,
             stop=self.stop,

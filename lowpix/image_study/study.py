@@ -1,11 +1,13 @@
 """Run an image study: from its options to its tables and pictures."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from lowpix.data import Dataset, spread
@@ -16,7 +18,7 @@ from lowpix.image_study.estimate import seconds_a_run
 from lowpix.image_study.options import Options
 from lowpix.image_study.pictures import image_pictures
 from lowpix.image_study.runs import run_study
-from lowpix.image_study.setting import Setting, Unit
+from lowpix.image_study.setting import Setting, Shared, Unit
 from lowpix.networks import find_network
 from lowpix.networks.device import find_device
 from lowpix.reveal.acquisition import find_acquisition
@@ -114,24 +116,39 @@ def _work(
         return
     stacks = device.type == "cuda" and all(find_network(name).stacks for name in options.network)
     stack = options.stack or (64 if stacks else 1)
-    # no case is kept in a variable, because it holds the features of a whole image
+    # no case is kept in a variable, because it holds the features of a whole image; the first run uses them up
+    first = next(unit for unit in units if any((one.name, unit[1], unit[0]) not in finished for one in settings))
+    prepared = {first[0]: Shared()}
     each = [
-        seconds_a_run(setting.start(dataset, units[0], device, oracles=oracles and _nobody), setting.schedule)
+        seconds_a_run(
+            setting.start(dataset, first, device, prepared[first[0]], oracles and _nobody), setting.schedule
+        )
         for setting in settings[:: len(options.acquisition)]  # all acquisitions take about as long
     ]
     seconds = sum(each) / len(each) * left / min(options.jobs, -(-len(units) // stack))
     at_most = f"at most about {clock(seconds)}: less if images reach the target early"
     print(f"{plan}, in {at_most if options.stop == 'target' else f'about {clock(seconds)}'}", flush=True)
-    outcomes: dict[str, list[float]] = {}
+    outcomes: dict[str, list[tuple[str, float]]] = {}
 
     def tell(run: Run) -> str:
         if run.truth_known:
             name = run.acquisition if len(settings) == len(options.acquisition) else run.setting
-            outcomes.setdefault(name, []).append(run.pixels_to_target)
+            outcomes.setdefault(name, []).append((run.image, run.pixels_to_target))
         return _so_far(outcomes, options.max_pixels)
 
     runs = run_study(
-        dataset, settings, units, study, device, stack, options.jobs, oracles, left, tell, options.cluster
+        dataset,
+        settings,
+        units,
+        study,
+        device,
+        stack,
+        options.jobs,
+        oracles,
+        left,
+        tell,
+        options.cluster,
+        prepared,
     )
     for _ in runs:
         pass
@@ -143,13 +160,17 @@ def _nobody(image: str) -> Oracle:
     return lambda question: np.full(len(question), UNSURE, np.uint8)
 
 
-def _so_far(outcomes: dict[str, list[float]], budget: int) -> str:
-    """For each setting, the share of runs at the target, and, for up to 3 settings, the median pixels."""
+def _so_far(outcomes: dict[str, list[tuple[str, float]]], budget: int) -> str:
+    """For each setting, the share of runs at the target, and, for up to 3 settings, the median pixels.
+
+    The median is over images, each with the median of its runs, as in the table at the end.
+    """
     texts = []
     brief = len(outcomes) > 3
-    for name, pixels in outcomes.items():
-        share = sum(count < float("inf") for count in pixels) / len(pixels)
-        middle = sorted(pixels)[len(pixels) // 2]
+    for name, reached in outcomes.items():
+        share = sum(pixels < math.inf for _, pixels in reached) / len(reached)
+        images = pd.DataFrame(reached, columns=["image", "pixels"]).groupby("image")["pixels"]
+        middle = float(np.median(images.median()))
         median = "" if brief else f", median {Bound(min(middle, budget), middle > budget).text()}"
         texts.append(f"{name} {share:.0%}{median}")
     return "at target: " + (", " if brief else "; ").join(texts) if texts else ""

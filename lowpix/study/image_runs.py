@@ -111,7 +111,7 @@ class Images(Kind[Run, Tables]):
     )
     seals = ("comparison.sha256",)
     extendable = frozenset(
-        {"acquisition", "classes", "images", "limit", "network", "repeats", "scene_count", "smoothing"}
+        {"acquisition", "classes", "grid", "images", "limit", "network", "repeats", "scene_count", "smoothing"}
     )
 
     def key_of(self, run: Run) -> tuple[Any, ...]:
@@ -136,9 +136,10 @@ class Images(Kind[Run, Tables]):
 IMAGES = Images()
 
 
-def setting_name(network: str, acquisition: str, smoothing: str) -> str:
+def setting_name(network: str, acquisition: str, smoothing: str, grid: int = 1) -> str:
     """The name of a setting in tables and files: the parts that differ between the settings of a study."""
-    return "-".join([network, acquisition, *([] if smoothing == "none" else [smoothing])])
+    smoothed, coarse = [] if smoothing == "none" else [smoothing], [] if grid == 1 else [f"grid{grid}"]
+    return "-".join([network, acquisition, *smoothed, *coarse])
 
 
 def label_map_name(setting: str, seed: int, image: str, budget: int | None = None) -> str:

@@ -116,7 +116,8 @@ class Source:
         """What stays the same when the study is extended: settings, the network and smoothing used."""
         fixed = {key: value for key, value in self.settings.items() if key not in IMAGES.extendable}
         smoothing = {} if self.smoothing == "none" else {"smoothing": self.smoothing}
-        return fixed | {"network": self.network, "members": self.members} | smoothing
+        grid = {} if self.grid == 1 else {"grid": self.grid}
+        return fixed | {"network": self.network, "members": self.members} | smoothing | grid
 
     @property
     def network(self) -> str:
@@ -133,6 +134,11 @@ class Source:
     def smoothing(self) -> str:
         """The smoothing of the labels that are used: the study's first."""
         return str(self.settings["smoothing"][0])
+
+    @property
+    def grid(self) -> int:
+        """The grid of the labels that are used: the study's first."""
+        return int(self.settings["grid"][0])
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -204,7 +210,7 @@ class Source:
 
     def setting(self, acquisition: str) -> str:
         """The name of the setting with this acquisition, and the study's first network and smoothing."""
-        return setting_name(self.network, find_acquisition(acquisition).name, self.smoothing)
+        return setting_name(self.network, find_acquisition(acquisition).name, self.smoothing, self.grid)
 
     def seed(self, repeat: int, repeats: int) -> int:
         """The seed of the runs that a repeat of another study uses; repeats take the seeds in turn.
