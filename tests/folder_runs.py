@@ -18,6 +18,7 @@ SETTINGS = {
     "dataset": "camvid",
     "acquisition": ["margin"],
     "smoothing": ["none"],
+    "grid": [1],
     "images": None,
     "limit": 16,
     "repeats": 1,

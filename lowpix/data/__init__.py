@@ -42,8 +42,8 @@ def open_dataset(
     Args:
         name: one of `DATASETS`.
         data_root: folder of the data set, or its parent; None tries LOWPIX_DATA, ./data and the user's cache.
-        split: part of the data set; None is its default, `train`. Several are joined: `train,val`; `all` joins those
-            of a folder. Names of images then begin with the split.
+        split: part of the data set; None is its default, `train`. Several are joined: `train,val`, or `all` of a
+            folder. Names of images then begin with the split.
         classes: names of the classes of a `folder` without classes.json, separated by commas.
         scene_size: height and width of generated scenes, in pixels.
         scene_count: number of generated scenes.
@@ -58,13 +58,14 @@ def open_dataset(
     if opener is open_folder and split == "all":
         parts = splits_of(data_root)
     if split is not None and parts:
-        scenes: dict[str, Any] = {
+        of_scenes: dict[str, Any] = {
             "scene_size": scene_size,
             "scene_count": scene_count,
             "scene_classes": scene_classes,
+            "seed": seed,
         }
-        given: dict[str, Any] = {"classes": classes, **scenes, "seed": seed}
-        return Joined(split, [open_dataset(name, data_root, part, **given) for part in parts])
+        opened = [open_dataset(name, data_root, part, classes=classes, **of_scenes) for part in parts]
+        return Joined(split, opened)
     if opener is open_folder:
         return open_folder(data_root, split, classes)
     if classes is not None:

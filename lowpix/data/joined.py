@@ -21,9 +21,7 @@ class Joined(Dataset):
         for part in parts:
             if part.classes != first.classes:
                 counts = f"{len(first.classes)} and {len(part.classes)}"
-                raise InputError(
-                    f"splits {first.split} and {part.split} differ in their classes ({counts} of them)"
-                )
+                raise InputError(f"splits {first.split} and {part.split} differ in their classes ({counts})")
         self.name, self.split = first.name, split
         self.classes, self.palette = first.classes, first.palette
         self._parts = {part.split: part for part in parts}
@@ -76,7 +74,5 @@ class Joined(Dataset):
         try:
             return self._places[name]
         except KeyError:
-            known = ", ".join(self.images[:3])
-            raise InputError(
-                f"--images {name}: no such image in {self.split}; its names begin with {known}"
-            ) from None
+            known = f"its names begin with {', '.join(self.images[:3])}"
+            raise InputError(f"--images {name}: no such image in {self.split}; {known}") from None

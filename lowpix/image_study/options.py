@@ -78,9 +78,19 @@ class AskingOptions:
     """Draw at random among this percentage of the pixels with the highest scores; if not given, take the top."""
 
 
+@dataclass(frozen=True)
+class PictureOptions:
+    """The pictures at the end."""
+
+    full_size: bool = False
+    """Show the images of overview.png in full size, so that thin things can be seen."""
+
+
 # bases in reverse order: a dataclass begins with the fields of its last base
 @dataclass(frozen=True)
-class Options(ClusterOptions, RunOptions, RepeatOptions, AskingOptions, NetworkOptions, DataOptions):
+class Options(
+    PictureOptions, ClusterOptions, RunOptions, RepeatOptions, AskingOptions, NetworkOptions, DataOptions
+):
     """How few labelled pixels does each image need?
 
     For each image, a small network is trained from scratch. In each round the acquisition chooses pixels, and an

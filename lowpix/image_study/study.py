@@ -73,7 +73,7 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     if sources:
         keep_section(record, SOURCES, sources, growing=True)
     units = [(name, options.seed + repeat) for repeat in range(options.repeats) for name in names]
-    with study.at_work(str(device), partial(image_pictures, study, dataset=dataset)):
+    with study.at_work(str(device), partial(image_pictures, study, dataset=dataset, full_size=options.full_size)):
         _work(dataset, settings, units, study, device, options, oracles)
     return study
 
@@ -192,6 +192,6 @@ def _own_sources(options: Options) -> dict[str, str]:
 
 def _settings(dataset: Dataset, options: Options) -> dict[str, object]:
     """The resolved options, for `study.toml`."""
-    unused = {"stack", *(DROPOUT if options.members_from == "ensemble" else ())}
+    unused = {"stack", "full_size", *(DROPOUT if options.members_from == "ensemble" else ())}
     none_if_empty = {"images": options.images or None, "keep_at": options.keep_at or None}
     return settings_of(options, dataset, unused) | none_if_empty
