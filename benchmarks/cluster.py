@@ -98,12 +98,15 @@ def _sleep(dataset: Dataset, seconds: float) -> Iterator[int]:
 
 
 SIMULATED = """
-import asyncio, contextlib, sys
+import asyncio, contextlib, sys, dask
 from distributed import Worker
 import lowpix.study.cluster
 
 lowpix.study.cluster.ONE_UNIT = contextlib.nullcontext()  # units that sleep do not mind each other
 lowpix.study.cluster.one_thread = contextlib.nullcontext
+
+# each would look at the process a hundred times a second, which real workers do on a machine each
+dask.config.set({"distributed.worker.profile.enabled": False, "distributed.admin.system-monitor.interval": "60s"})
 
 async def main():
     made = [Worker(sys.argv[1], nthreads=1, dashboard=False, memory_limit=0) for _ in range(int(sys.argv[2]))]

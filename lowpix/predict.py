@@ -2,18 +2,22 @@
 
 import hashlib
 import math
+from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
+import pandas as pd
 import tyro
 from numpy.typing import NDArray
+from PIL import Image
 from tqdm import tqdm
 
 from lowpix.command import run
 from lowpix.data import Dataset, open_dataset
-from lowpix.errors import InputError
+from lowpix.errors import InputError, printable
 from lowpix.options import between, check_options
 
 if TYPE_CHECKING:
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 MARK = "model.sha256"
 """A file in the folder of label maps: digest of the model that made them, and the scale."""
+SHARES = "shares.csv"
+"""A table in this folder: the share of each class in each image."""
 FAR = 2  # a hint about --scale is printed where sides are this many times longer or shorter than in training
 
 
@@ -30,6 +36,7 @@ class Options:
     """Label photographs of any size with a trained network.
 
     Each label map is an indexed PNG with the name of its photograph and the colours of the training data.
+    shares.csv holds the share of each class in each image.
 
     python -m lowpix.predict photos --model results/scenes_dataset/models/pseudo-50/0.safetensors --out labels
     """
@@ -47,6 +54,8 @@ class Options:
     The program suggests a factor for photographs much larger or smaller than those images."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:1."""
+    overlay: bool = False
+    """Also draw each label map over its photograph, in overlays/, with a legend."""
     fresh: bool = False
     """Label all images again and replace existing label maps, also those by another model."""
 
@@ -68,7 +77,7 @@ def predict(options: Options) -> int:
     from lowpix.networks.device import find_device
     from lowpix.segmenter.evaluation import label_image
     from lowpix.segmenter.model import load_model
-    from lowpix.study.label_maps import label_map_png
+    from lowpix.study.label_maps import label_map_png, read_label_map
     from lowpix.study.seal import Seal
     from lowpix.study.threads import one_thread
 
@@ -79,24 +88,75 @@ def predict(options: Options) -> int:
     photos = open_dataset("folder", options.photos, options.split)
     seal = Seal(options.out)
     _prepare(options, photos, scale, seal)
-    todo = [name for name in photos.images if not (options.out / f"{name}.png").exists()]
+    wanted = [_name, *([_overlay_name] if options.overlay else [])]
+    todo = [name for name in photos.images if not all((options.out / of(name)).exists() for of in wanted)]
     print(f"{len(photos.images)} images, {len(todo)} of them to label: {', '.join(model.classes)}", flush=True)
     faults = []
     with one_thread():
         for name in tqdm(todo, unit="image"):
+            there = options.out / _name(name)
             try:
                 image = photos.image(name)
+                labels = read_label_map(there) if there.exists() else None  # perhaps corrected by hand
             except InputError as fault:
                 faults.append(str(fault))
                 continue
             if name == todo[0]:
                 _hint(image, scale, model)
-            labels = label_image(network, image, scale, device)
-            seal.write({f"{name}.png": label_map_png(labels, model.palette)})
+            files = {}
+            if labels is None:
+                labels = label_image(network, image, scale, device)
+                files[_name(name)] = label_map_png(labels, model.palette)
+            if options.overlay:
+                files[_overlay_name(name)] = overlay_jpeg(image, labels, model.palette)
+            seal.write(files)
+    _summarise(options, photos, model, seal)
     if faults:
         others = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
         raise InputError(f"{faults[0]}{others}; the other {len(photos.images) - len(faults)} images are labelled")
     return len(todo)
+
+
+def _name(image: str) -> str:
+    return f"{image}.png"
+
+
+def _overlay_name(image: str) -> str:
+    return f"overlays/{image}.jpg"
+
+
+def overlay_jpeg(image: NDArray[np.uint8], labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
+    """A photograph `(H, W, 3)` in half the colours of its labels `(H, W)`, with their borders, as JPEG."""
+    mixed = (image // 2 + palette[labels] // 2).astype(np.uint8)
+    border = np.zeros(labels.shape, np.bool_)
+    border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
+    border[1:] |= labels[1:] != labels[:-1]
+    mixed[border] = palette[labels[border]]
+    buffer = BytesIO()
+    Image.fromarray(mixed).save(buffer, "jpeg", quality=90)
+    return buffer.getvalue()
+
+
+def _summarise(options: Options, photos: Dataset, model: "Model", seal: "Seal") -> None:
+    """Write and print the share of each class, and draw the legend of overlays."""
+    from lowpix.storage import csv_bytes
+    from lowpix.study.label_maps import read_label_map
+
+    classes, counts = len(model.classes), {}
+    for name in photos.images:
+        with suppress(InputError):  # not labelled, or since then made into something else
+            labels = read_label_map(options.out / _name(name))
+            counts[name] = np.bincount(labels.ravel(), minlength=classes)[:classes]
+    shares = {name: own / max(own.sum(), 1) for name, own in counts.items()}
+    rows = [[name, *share.round(6)] for name, share in shares.items()]
+    seal.write({SHARES: csv_bytes(pd.DataFrame(rows, columns=["image", *model.classes]))})
+    total = sum(counts.values(), np.zeros(classes, np.int64))
+    for name, share in zip(model.classes, total / max(total.sum(), 1), strict=True):
+        print(f"{share:8.2%}  {printable(name)}")
+    if options.overlay:
+        from lowpix.study.plots import figure_png, legend_picture
+
+        seal.write({"overlays/legend.png": figure_png(legend_picture(model.classes, model.palette))})
 
 
 def _prepare(options: Options, photos: Dataset, scale: float, seal: "Seal") -> None:

@@ -8,6 +8,7 @@ import hypothesis
 import matplotlib as mpl
 import pytest
 import torch
+from cluster_machines import Machines, machines
 from data_samples import DATA
 
 mpl.use("Agg")
@@ -31,6 +32,20 @@ def data_root() -> Path:
     if not DATA.is_dir():
         pytest.skip(f"{DATA} is not there: set LOWPIX_DATA to the folder of the real data sets")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+    """A scheduler of dask, shared by all tests; `two` has its workers."""
+    pytest.importorskip("distributed")
+    with machines(tmp_path_factory.mktemp("cluster")) as made:
+        yield made
+
+
+@pytest.fixture
+def two(farm: Machines) -> Machines:
+    """A scheduler with at least two workers. They take seconds to start, so they live until a test kills them."""
+    return farm.require(2)
 
 
 @pytest.fixture

@@ -18,6 +18,8 @@ SETTINGS = {
     "dataset": "camvid",
     "acquisition": ["margin"],
     "smoothing": ["none"],
+    "carry_over": ["none"],
+    "grid": [1],
     "images": None,
     "limit": 16,
     "repeats": 1,

@@ -19,7 +19,7 @@ def test_it_is_the_time_of_all_rounds(network: str, monkeypatch: pytest.MonkeyPa
     def fit(sessions: Sequence[ImageSession], steps: int) -> None:
         clock[0] += steps * (1 + 0.1 * sessions[0].log.asked)
 
-    def predict() -> None:
+    def predict(step: int) -> None:
         clock[0] += 5 + 0.3 * session.log.asked
 
     monkeypatch.setattr(estimate, "perf_counter", lambda: clock[0])

@@ -1,9 +1,11 @@
 """Labels of new photographs by a trained network."""
 
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from command_lines import run_command
@@ -11,7 +13,7 @@ from data_samples import write
 from PIL import Image
 from refusals import refused
 
-from lowpix.predict import Options, predict
+from lowpix.predict import Options, overlay_jpeg, predict
 from lowpix.segmenter.evaluation import label_image
 from lowpix.segmenter.model import Model, build, save_model
 from lowpix.study.label_maps import read_label_map
@@ -236,3 +238,34 @@ def test_much_larger_photographs_are_told_of_and_may_be_resized(
     np.testing.assert_array_equal(read_label_map(tmp_path / "small/a.png"), expected)
     with refused(tmp_path / "small", "another model"):
         predict(Options(tmp_path / "large", model, tmp_path / "small"))
+
+
+def test_shares_of_classes_and_overlays(model: Path, photos: Path, tmp_path: Path) -> None:
+    """Also after a first time without overlays; an overlay is half of the photograph and half of the colours."""
+    out = tmp_path / "labels"
+    predict(Options(photos, model, out))
+    maps = {Path(name).stem: read_label_map(out / f"{Path(name).stem}.png") for name in SIZES}
+    shares = pd.read_csv(out / "shares.csv", index_col="image")
+    assert list(shares) == ["a", "b", "c"]
+    for name, labels in maps.items():
+        found = [np.mean(labels == label) for label in range(3)]
+        np.testing.assert_allclose(shares.loc[name], found, atol=1e-6)
+    assert not (out / "overlays").exists()
+    assert predict(Options(photos, model, out, overlay=True)) == 3
+    for name, labels in maps.items():
+        np.testing.assert_array_equal(read_label_map(out / f"{name}.png"), labels)
+        with Image.open(out / f"overlays/{name}.jpg") as picture:
+            assert picture.size == labels.shape[::-1]
+    with Image.open(out / "overlays/legend.png") as legend:
+        assert legend.size[0] > legend.size[1]
+    assert predict(Options(photos, model, out, overlay=True)) == 0
+
+
+def test_an_overlay_shows_photograph_and_labels() -> None:
+    image = np.full((40, 60, 3), 200, np.uint8)
+    labels = np.zeros((40, 60), np.uint8)
+    labels[:, 30:] = 2
+    with Image.open(BytesIO(overlay_jpeg(image, labels, PALETTE))) as picture:
+        drawn = np.asarray(picture.convert("RGB")).astype(int)
+    for column, label in ((10, 0), (50, 2)):
+        np.testing.assert_allclose(drawn[20, column], 100 + PALETTE[label] // 2, atol=6)

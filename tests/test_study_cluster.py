@@ -1,6 +1,5 @@
 """Work on the workers of a real Dask scheduler, all started by their command lines on this machine."""
 
-import json
 import os
 import shutil
 import signal
@@ -13,76 +12,24 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Thread
-from time import monotonic, sleep
 from typing import Any
 
 import pandas as pd
 import pytest
+from cluster_machines import Machines, machines, wait_for
 from cluster_tasks import faulty, mortal, slow, tenfold
 from refusals import refused
 from stopped_runs import ROOT
 
 from lowpix.errors import WorkError
 from lowpix.image_study import Options, image_study
-from lowpix.study.cluster import Cluster, identity, on_cluster
+from lowpix.study.cluster import Cluster, identity, on_cluster, source_digest
 from lowpix.study.work import work
 
 distributed = pytest.importorskip("distributed")
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn_images")]
 TESTS = Path(__file__).parent
 SCENES: dict[str, Any] = {"scene_size": (24, 32), "scene_count": 4, "max_pixels": 7, "stop": "budget"}
-
-
-class Machines:
-    """A scheduler, and workers that join it and leave."""
-
-    def __init__(self, folder: Path) -> None:
-        self.file = folder / "scheduler.json"
-        self.scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
-        until = monotonic() + 120
-        while not self.file.exists() or not self.file.read_text().endswith("}"):
-            assert monotonic() < until
-            sleep(0.1)
-        self.address = str(json.loads(self.file.read_text())["address"])
-        self.workers: list[subprocess.Popen[bytes]] = []
-
-    def join(self, count: int = 1, *options: str, package: Path = ROOT) -> None:
-        for _ in range(count):
-            given = ["--nthreads", "1", "--local-directory", str(self.file.parent), *options]
-            self.workers.append(self._start("worker", *given, package=package))
-
-    def kill(self, worker: subprocess.Popen[bytes]) -> None:
-        worker.kill()
-        worker.wait()
-
-    def _start(self, what: str, *options: str, package: Path = ROOT) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "dask", what, "--scheduler-file", str(self.file), "--no-dashboard"]
-        paths = os.environ | {"PYTHONPATH": f"{package}:{TESTS}", "OMP_NUM_THREADS": "1"}
-        quiet = subprocess.DEVNULL
-        return subprocess.Popen([*command, *options], env=paths, stdout=quiet, stderr=quiet, cwd=self.file.parent)
-
-
-@contextmanager
-def machines(folder: Path) -> Iterator[Machines]:
-    made = Machines(folder)
-    try:
-        yield made
-    finally:
-        for process in (*made.workers, made.scheduler):
-            process.terminate()
-        for process in (*made.workers, made.scheduler):
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-
-
-@pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
-    """A scheduler with two workers."""
-    with machines(tmp_path_factory.mktemp("cluster")) as made:
-        made.join(2, "--no-nanny")
-        yield made
 
 
 def cluster(address: str, task: Callable[[int], Iterable[int]], patience: float = 120) -> Cluster[int, int]:
@@ -136,36 +83,32 @@ def test_what_a_unit_raises_is_raised_here(two: Machines) -> None:
     assert done(two, tenfold, 3) == [0, 10, 20]  # the cluster is as before
 
 
-def test_a_worker_that_is_killed_costs_its_units_time_alone(tmp_path: Path) -> None:
-    with machines(tmp_path) as made:
-        made.join(2, "--no-nanny")
+def test_a_worker_that_is_killed_costs_its_units_time_alone(two: Machines, tmp_path: Path) -> None:
+    def strike() -> None:
+        wait_for(lambda: bool(begun_by(tmp_path, two.workers[0])))
+        two.kill(two.workers[0])
 
-        def strike() -> None:
-            _await(lambda: any(file.name.endswith(f".{made.workers[0].pid}.begun") for file in begun(tmp_path)))
-            made.kill(made.workers[0])
-
-        with _beside(strike):
-            assert done(made, partial(slow, folder=tmp_path), 6) == [0, 10, 20, 30, 40, 50]
-        assert len(begun(tmp_path)) >= 7  # one was begun twice
+    with beside(strike):
+        assert done(two, partial(slow, folder=tmp_path), 6) == [0, 10, 20, 30, 40, 50]
+    assert len(list(tmp_path.iterdir())) >= 7  # one was begun twice
 
 
-def test_when_all_workers_are_gone_new_ones_go_on(tmp_path: Path) -> None:
-    with machines(tmp_path) as made:
-        made.join(1, "--no-nanny")
+def test_when_all_workers_are_gone_new_ones_go_on(farm: Machines, tmp_path: Path) -> None:
+    farm.require(1)
 
-        def strike() -> None:
-            _await(lambda: bool(begun(tmp_path)))
-            made.kill(made.workers[0])
-            sleep(2)
-            made.join(1, "--no-nanny")
+    def strike() -> None:
+        wait_for(lambda: any(begun_by(tmp_path, worker) for worker in farm.workers))
+        for worker in farm.workers:
+            farm.kill(worker)
+        farm.require(1)
 
-        with _beside(strike):
-            assert done(made, partial(slow, folder=tmp_path), 3) == [0, 10, 20]
+    with beside(strike):
+        assert done(farm, partial(slow, folder=tmp_path), 3) == [0, 10, 20]
 
 
 def test_a_unit_that_kills_its_workers_is_named_and_the_rest_is_done(tmp_path: Path) -> None:
     """The nanny of a worker starts a new one."""
-    with machines(tmp_path) as made:
+    with machines(tmp_path, SCHEDULER__ALLOWED_FAILURES=1) as made:
         made.join(1)
         found: list[int] = []
         with pytest.raises(WorkError, match=r"^2: killed each worker that tried it; the rest is done$"):
@@ -178,21 +121,27 @@ def test_a_scheduler_that_goes_is_missed_in_a_line(tmp_path: Path) -> None:
         made.join(1, "--no-nanny")
 
         def strike() -> None:
-            _await(lambda: bool(begun(tmp_path)))
+            wait_for(lambda: bool(begun_by(tmp_path, made.workers[0])))
             made.kill(made.scheduler)
 
-        with _beside(strike), pytest.raises(WorkError, match=r"^--cluster tcp://.*: the scheduler is gone$"):
+        with beside(strike), pytest.raises(WorkError, match=r"^--cluster tcp://.*: the scheduler is gone$"):
             done(made, partial(slow, folder=tmp_path), 60)
 
 
-def test_a_worker_of_another_version_is_refused_by_name(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "lowpix", tmp_path / "other/lowpix", ignore=shutil.ignore_patterns("__pycache__"))
-    with (tmp_path / "other/lowpix/metrics.py").open("a") as file:
+def test_a_worker_of_another_version_is_refused_by_name(two: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here it is this process that has another version than the worker."""
+    other = replace(identity(), lowpix="0")
+    monkeypatch.setattr("lowpix.study.cluster.identity", lambda: other)
+    with refused("--cluster: worker tcp://127.0.0.1", "another version of lowpix"):
+        done(two, tenfold, 2)
+
+
+def test_any_change_to_the_source_is_another_version(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "lowpix", tmp_path / "lowpix", ignore=shutil.ignore_patterns("__pycache__"))
+    assert source_digest(tmp_path / "lowpix") == identity().lowpix
+    with (tmp_path / "lowpix/metrics.py").open("a") as file:
         file.write("\n# another version\n")
-    with machines(tmp_path) as made:
-        made.join(1, "--no-nanny", package=tmp_path / "other")
-        with refused("--cluster: worker tcp://127.0.0.1", "another version of lowpix"):
-            done(made, tenfold, 2)
+    assert source_digest(tmp_path / "lowpix") != identity().lowpix
 
 
 def test_without_a_worker_or_a_scheduler_one_is_told_after_a_bounded_wait(tmp_path: Path) -> None:
@@ -218,18 +167,18 @@ def test_ctrl_c_leaves_tables_and_no_work_on_the_cluster(two: Machines, tmp_path
         text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
-        _await(lambda: len(list(out.glob("runs/*/*/*.parquet"))) >= 2 or process.poll() is not None)
+        wait_for(lambda: len(list(out.glob("runs/*/*/*.parquet"))) >= 2 or process.poll() is not None)
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=120)[1]
     assert process.returncode == 130, said
     assert said.rstrip().endswith("stopped; the same command goes on from here")
     assert 2 <= len(pd.read_csv(out / "summary.csv")) < 60
     with distributed.Client(two.address, set_as_default=False) as client:
-        _await(lambda: not any(client.processing().values()))
+        wait_for(lambda: not any(client.processing().values()))
 
 
 def test_workers_can_be_started_here() -> None:
-    found = on_cluster(cluster("local:2", tenfold), range(4), lambda text: None)
+    found = on_cluster(cluster("local:1", tenfold), range(4), lambda text: None)
     assert sorted(found) == [0, 10, 20, 30]
 
 
@@ -247,19 +196,13 @@ def test_what_differs_between_machines_is_named() -> None:
     assert replace(here, lowpix="0").difference(here) == "another version of lowpix"
 
 
-def begun(folder: Path) -> list[Path]:
-    return list(folder.glob("*.begun"))
-
-
-def _await(condition: Callable[[], bool], seconds: float = 240) -> None:
-    until = monotonic() + seconds
-    while not condition():
-        assert monotonic() < until
-        sleep(0.05)
+def begun_by(folder: Path, worker: subprocess.Popen[bytes]) -> list[Path]:
+    """What the units of a worker left when they began."""
+    return list(folder.glob(f"*.{worker.pid}.begun"))
 
 
 @contextmanager
-def _beside(strike: Callable[[], None]) -> Iterator[None]:
+def beside(strike: Callable[[], None]) -> Iterator[None]:
     """While the body runs, something else happens."""
     thread = Thread(target=strike, daemon=True)
     thread.start()

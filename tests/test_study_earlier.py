@@ -46,7 +46,7 @@ def test_a_record_without_a_kind_is_told_by_its_options(kind: Kind[Any, Any], tm
     record.write_text(PRODUCED + RECORDS[kind.name], encoding="utf-8")
     assert read_kind(record) == kind.name
     settings = tomllib.loads(RECORDS[kind.name])
-    lists = {"network": ["mlp"], "smoothing": ["none"], "carry_over": ["none"]}
+    lists = {"network": ["mlp"], "smoothing": ["none"], "carry_over": ["none"], "grid": [1]}
     now = settings | (lists if kind.name == "image" else {})
     for other in KINDS.values():
         if other.name != kind.name:

@@ -107,7 +107,7 @@ def test_overview_reads_well() -> None:
     assert margin["of the image"] == "1.736 %"  # 30 of 36×48
     assert margin["accuracy"] == "87.7 %"
     assert margin["mIoU"] == "43.8 %"
-    assert margin["s/image"] == "1.3"
+    assert margin["wall s/image"] == "1.3"
     lines = as_text(table).splitlines()
     assert len(lines) == 3
     assert lines[0].startswith("data set  setting")
@@ -128,7 +128,7 @@ def test_of_images_without_a_label_map_only_what_is_known_is_shown() -> None:
         "setting": "margin",
         "images": "2",
         "runs": "2",
-        "s/image": "1.0",
+        "wall s/image": "1.0",
     }
     pd.testing.assert_frame_equal(both, pd.concat([alone, empty], ignore_index=True))
     assert list(alone.columns) == list(empty.columns)

@@ -96,7 +96,7 @@ def _needs(found: Comparison) -> pd.DataFrame:
             "censored": _numbers(100 * needs["censored"], "{:.0f} %"),
             "area": _numbers(area["value"], "{:.4f}"),
             "interval": _intervals(area, "{:.4f}"),
-            "s/image": _numbers(seconds["value"], "{:.1f}"),
+            "wall s/image": _numbers(seconds["value"], "{:.1f}"),
         }
     )
 

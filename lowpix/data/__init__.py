@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lowpix.data.ade20k import open_ade20k
 from lowpix.data.camvid import open_camvid
 from lowpix.data.cityscapes import open_cityscapes
 from lowpix.data.dataset import IGNORE, Dataset, spread
-from lowpix.data.folder import open_folder
+from lowpix.data.folder import open_folder, splits_of
+from lowpix.data.joined import Joined
 from lowpix.data.scenes import Scenes
 from lowpix.data.voc import open_voc
 from lowpix.errors import InputError, choose
@@ -40,7 +42,8 @@ def open_dataset(
     Args:
         name: one of `DATASETS`.
         data_root: folder of the data set, or its parent; None tries LOWPIX_DATA, ./data and the user's cache.
-        split: part of the data set; None is its default, `train`.
+        split: part of the data set; None is its default, `train`. Several are joined: `train,val`, or `all` of a
+            folder. Names of images then begin with the split.
         classes: names of the classes of a `folder` without classes.json, separated by commas.
         scene_size: height and width of generated scenes, in pixels.
         scene_count: number of generated scenes.
@@ -51,6 +54,18 @@ def open_dataset(
         InputError: unknown name or split, no files, or an option out of range.
     """
     opener = choose("--dataset", name, DATASETS)
+    parts = list(dict.fromkeys(split.split(","))) if split is not None and "," in split else []
+    if opener is open_folder and split == "all":
+        parts = splits_of(data_root)
+    if split is not None and parts:
+        of_scenes: dict[str, Any] = {
+            "scene_size": scene_size,
+            "scene_count": scene_count,
+            "scene_classes": scene_classes,
+            "seed": seed,
+        }
+        opened = [open_dataset(name, data_root, part, classes=classes, **of_scenes) for part in parts]
+        return Joined(split, opened)
     if opener is open_folder:
         return open_folder(data_root, split, classes)
     if classes is not None:

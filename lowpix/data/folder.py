@@ -134,6 +134,13 @@ def classes_and_keys(text: str) -> list[tuple[str, str]]:
     return [(part[:-2].strip(), part[-1]) if part[-2:-1] == ":" else (part, "") for part in parts]
 
 
+def splits_of(data_root: Path | None = None) -> list[str]:
+    """The splits of the folder that `open_folder` opens; none for a folder without splits."""
+    root = next((root for root in data_roots(data_root) if root.is_dir()), None)
+    found = [] if root is None or (root / "images").is_dir() else root.glob("*/images")
+    return sorted(path.parent.name for path in found if path.is_dir())
+
+
 def _split_folder(root: Path, split: str | None) -> tuple[Path, str]:
     splits = sorted(path.parent.name for path in root.glob("*/images") if path.is_dir())
     wanted = split or "train"

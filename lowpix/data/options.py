@@ -23,7 +23,8 @@ class DataOptions:
     data_root: Path | None = None
     """Folder of the data set or its parent; if not given, LOWPIX_DATA, ./data and your cache are searched."""
     split: str | None = None
-    """Split of the data set; if not given, train, or all for a folder without splits."""
+    """Split of the data set, or several: train,val; all stands for those of a folder.
+    If not given, train, or all for a folder without splits."""
     classes: str | None = None
     """Classes of a folder of photographs without classes.json, such as sky,road,car."""
     limit: Annotated[int | None, at_least(1)] = None

@@ -43,5 +43,5 @@ def _seconds(case: Case, count: int) -> tuple[float, float]:
     start = perf_counter()
     fit([session], steps)
     middle = perf_counter()
-    session.predict()
+    session.predict(case.grid)
     return (middle - start) / steps, perf_counter() - middle

@@ -1,7 +1,7 @@
 """The reveal loop: ask, tell, fit, predict and measure, until the target or the budget is reached."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any
@@ -9,7 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from lowpix.data import IGNORE
 from lowpix.metrics import accuracy, confusion, miou, off_border
+from lowpix.reveal.lattice import Lattice
+from lowpix.reveal.log import UNSURE
 from lowpix.reveal.oracle import Oracle
 from lowpix.reveal.schedule import Schedule
 from lowpix.reveal.session import ImageSession, Prediction, fit
@@ -33,6 +36,8 @@ class Case:
     """Budgets, in pixels asked, at which pseudo-labels and confidence are kept."""
     given: NDArray[np.int64] | None = None
     """Pixels to ask, `(n, 2)`, in this order; None lets the session choose."""
+    grid: int = 1
+    """Of a large image only every `grid`-th row and column is judged, unless a round needs the whole image."""
     preparation: float = 0
     """Seconds that making the session took."""
     seconds: float = field(init=False)
@@ -47,6 +52,7 @@ class Case:
     def __post_init__(self) -> None:
         self.seconds = self.preparation
         self._off_border = None if self.truth is None else off_border(self.truth)
+        self._held = None if self.truth is None else np.setdiff1d(self.truth, [IGNORE])
 
     def ask(self, count: int) -> None:
         """Start a round: ask the oracle, and tell the session its answers."""
@@ -55,33 +61,36 @@ class Case:
         self.session.tell(question, self.oracle(question))
         self.rounds.append({"round": len(self.rounds)})
 
-    def measure(self) -> None:
-        """Finish a round: predict, and compare with the truth if it is known."""
+    def measure(self, step: int = 1) -> None:
+        """Finish a round: predict, and compare with the truth if it is known.
+
+        With a `step` above 1, only every `step`-th row and column of a large image is predicted and compared.
+        """
         session, log = self.session, self.session.log
-        self.prediction = session.predict()
-        pseudo_labels = log.overwrite(self.prediction.labels)
-        kept = Prediction(pseudo_labels, self.prediction.confidence)
-        self.kept |= {budget: kept for budget in self.keep_at if log.asked <= budget}
+        prediction = session.predict(step)
+        if session.lattice is None:
+            self.prediction = prediction
+            kept = Prediction(log.overwrite(prediction.labels), prediction.confidence)
+            self.kept |= {budget: kept for budget in self.keep_at if log.asked <= budget}
         self.rounds[-1] |= {
             "asked": log.asked,
             "revealed": log.revealed,
-            "fraction": log.revealed / pseudo_labels.size,
-            **self._scores(self.prediction.labels, pseudo_labels),
+            "fraction": log.revealed / math.prod(session.shape),
+            **self._scores(prediction.labels),
         }
 
-    def _scores(self, predicted: NDArray[np.uint8], pseudo_labels: NDArray[np.uint8]) -> dict[str, float]:
-        if self.truth is None or self._off_border is None:
+    def _scores(self, predicted: NDArray[np.uint8]) -> dict[str, float]:
+        if self.truth is None or self._off_border is None or self._held is None:
             return dict.fromkeys(MEASURES, math.nan)
-        # one pass over the image; the few pixels asked are then subtracted, and added with their answers
-        classes, asked = self.session.classes, tuple(self.session.log.pixels.T)
-        all_but_asked = confusion(self.truth, predicted, classes) - confusion(
-            self.truth[asked], predicted[asked], classes
-        )
-        whole = all_but_asked + confusion(self.truth[asked], pseudo_labels[asked], classes)
-        inside = self._off_border
-        right = np.count_nonzero(pseudo_labels[inside] == self.truth[inside])
-        answered = np.unique(self.session.log.labelled()[1])
-        missed = np.setdiff1d(np.flatnonzero(whole.sum(1)), answered)
+        log, lattice = self.session.log, self.session.lattice
+        if lattice is None:
+            all_but_asked, whole = self._cells(self.truth, predicted)
+            pseudo_labels, truth, inside = log.overwrite(predicted), self.truth, self._off_border
+        else:
+            all_but_asked, whole = self._sampled_cells(self.truth, predicted, lattice)
+            pseudo_labels, truth, inside = predicted, self.truth[lattice.where], self._off_border[lattice.where]
+        right = np.count_nonzero(pseudo_labels[inside] == truth[inside])
+        missed = np.setdiff1d(self._held, np.unique(log.labelled()[1]))
         values = (
             accuracy(whole),
             accuracy(all_but_asked),
@@ -90,6 +99,31 @@ class Case:
             len(missed),
         )
         return dict(zip(MEASURES, values, strict=True))
+
+    def _cells(
+        self, truth: NDArray[np.uint8], predicted: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Confusion matrices of the pixels that were not asked, and of all with their answers."""
+        # one pass over the image; the few pixels asked are then subtracted, and added with their answers
+        log, classes = self.session.log, self.session.classes
+        asked = tuple(log.pixels.T)
+        told = np.where(log.answers == UNSURE, predicted[asked], log.answers)
+        unasked = confusion(truth, predicted, classes) - confusion(truth[asked], predicted[asked], classes)
+        return unasked, unasked + confusion(truth[asked], told, classes)
+
+    def _sampled_cells(
+        self, truth: NDArray[np.uint8], predicted: NDArray[np.uint8], lattice: Lattice
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The same from the points of a lattice, which stand for all pixels that were not asked."""
+        log, classes = self.session.log, self.session.classes
+        unasked = np.ones(truth.shape, np.bool_)
+        unasked[tuple(log.pixels.T)] = False
+        points = unasked[lattice.where]
+        cells = confusion(truth[lattice.where][points], predicted[points], classes)
+        sure = log.answers != UNSURE
+        told = confusion(truth[tuple(log.pixels[sure].T)], log.answers[sure], classes)
+        times = np.count_nonzero(unasked & (truth != IGNORE)) / max(int(cells.sum()), 1)
+        return cells, np.rint(cells * times).astype(np.int64) + told
 
     def told(self) -> list[dict[str, NDArray[Any]]]:
         """For each round, the `rows` and `columns` of the pixels asked, and their answers as `labels`."""
@@ -102,7 +136,14 @@ class Case:
         ]
 
 
-def reveal(cases: Iterator[Case], schedule: Schedule, target: float, stop: str, stack: int = 1) -> Iterator[Case]:
+def reveal(
+    cases: Iterator[Case],
+    schedule: Schedule,
+    target: float,
+    stop: str,
+    stack: int = 1,
+    show: Callable[[Case], None] = lambda case: None,
+) -> Iterator[Case]:
     """Run cases to their end, `stack` of them at a time. A case is yielded when it ends, and the next one starts.
 
     Args:
@@ -111,6 +152,7 @@ def reveal(cases: Iterator[Case], schedule: Schedule, target: float, stop: str, 
         target: accuracy, 0 to 1.
         stop: `"target"` ends a case when it reaches the target; `"budget"` always goes on to the budget.
         stack: number of sessions trained together.
+        show: is told of each case after each of its rounds.
     """
     active: list[Case] = []
     while True:
@@ -123,11 +165,14 @@ def reveal(cases: Iterator[Case], schedule: Schedule, target: float, stop: str, 
             case.ask(schedule.next(case.session.log.asked))
         fit([case.session for case in active])
         for case in active:
-            case.measure()
+            case.measure(1 if _spent(case, schedule) or case.session.log.asked in schedule.keep_at else case.grid)
+            if case.session.lattice is not None and _ends(case, schedule, target, stop):
+                case.measure()  # a sample of its pixels seems to reach the target
         share = (perf_counter() - start) / len(active)
         for case in active:
             case.seconds += share
             case.rounds[-1]["seconds"] = case.seconds
+            show(case)
         ended = [case for case in active if _ends(case, schedule, target, stop)]
         active = [case for case in active if case not in ended]
         yield from ended
@@ -136,6 +181,11 @@ def reveal(cases: Iterator[Case], schedule: Schedule, target: float, stop: str, 
 def _ends(case: Case, schedule: Schedule, target: float, stop: str) -> bool:
     if stop == "target" and case.rounds[-1]["accuracy"] >= target:
         return True
+    return _spent(case, schedule)
+
+
+def _spent(case: Case, schedule: Schedule) -> bool:
+    """Whether the budget is spent, or no pixel is left to ask."""
     log = case.session.log
     left = log.candidates().any() if case.given is None else len(case.given) > log.asked
     return not schedule.next(log.asked) or not left

@@ -25,6 +25,11 @@ class NetworkOptions:
     smoothing: Annotated[tuple[Literal["none", "edges"], ...], NOT_EMPTY] = ("edges",)
     """Several may be given, likewise.
     edges: probabilities are smoothed along the edges of the image; none: they are not."""
+    grid: Annotated[tuple[int, ...], NOT_EMPTY, between(1, 64)] = (1,)
+    """Several may be given, likewise.
+    Above 1, between rounds only every so manieth row and column of a large image is predicted, and pixels are
+    chosen there. Accuracies of these rounds are those of this sample. The last round, budgets of --keep-at and a
+    round that seems to reach the target use every pixel."""
     members: Annotated[int | None, between(1, 1000)] = None
     """Number of networks in the ensemble of an image; if not given, 4 for mlp and mlp+gp, 1 for gp and unet."""
     members_from: Literal["ensemble", "dropout"] = "ensemble"
@@ -87,9 +92,26 @@ class CarryOptions:
     this network learns from their label maps, and helps with the next ones."""
 
 
+@dataclass(frozen=True)
+class PictureOptions:
+    """The pictures at the end."""
+
+    full_size: bool = False
+    """Show the images of overview.png in full size, so that thin things can be seen."""
+
+
 # bases in reverse order: a dataclass begins with the fields of its last base
 @dataclass(frozen=True)
-class Options(ClusterOptions, RunOptions, RepeatOptions, CarryOptions, AskingOptions, NetworkOptions, DataOptions):
+class Options(
+    PictureOptions,
+    ClusterOptions,
+    RunOptions,
+    RepeatOptions,
+    CarryOptions,
+    AskingOptions,
+    NetworkOptions,
+    DataOptions,
+):
     """How few labelled pixels does each image need?
 
     For each image, a small network is trained from scratch. In each round the acquisition chooses pixels, and an
@@ -131,6 +153,8 @@ class Options(ClusterOptions, RunOptions, RepeatOptions, CarryOptions, AskingOpt
             require("network", network.name, network.width > 0 or not self._dropout, layer)
             single = f"1, since {network.name} has a single solution"
             require("members", self.members, not isinstance(network, Solver) or self.members in (None, 1), single)
+            whole = f"1, since {network.name} reads whole images"
+            require("grid", self.grid, network.reads_features or set(self.grid) == {1}, whole)
         fewest = min(self.members or network.members for network in networks)
         compared = self.mc_samples if self._dropout else fewest
         for name in self.acquisition:
@@ -156,6 +180,7 @@ class Options(ClusterOptions, RunOptions, RepeatOptions, CarryOptions, AskingOpt
                 network=network,
                 smoothing=smoothing,
                 carry_over=carry_over,
+                grid=grid,
                 members=self.members,
                 dropout=self.dropout if self._dropout else 0,
                 samples=self.mc_samples,
@@ -171,6 +196,7 @@ class Options(ClusterOptions, RunOptions, RepeatOptions, CarryOptions, AskingOpt
             for network in dict.fromkeys(self.network)
             for smoothing in dict.fromkeys(self.smoothing)
             for carry_over in dict.fromkeys(self.carry_over)
+            for grid in dict.fromkeys(self.grid)
             for acquisition in dict.fromkeys(self.acquisition)
         ]
 

@@ -18,7 +18,9 @@ EXAMPLES = 4
 """Number of images in the overview."""
 
 
-def image_pictures(study: Study[Run, Tables], tables: Tables, dataset: Dataset) -> dict[str, bytes]:
+def image_pictures(
+    study: Study[Run, Tables], tables: Tables, dataset: Dataset, full_size: bool = False
+) -> dict[str, bytes]:
     """The files `curves.png`, if accuracies are known, and `overview.png` of a few images with pseudo-labels."""
     pictures: dict[str, bytes] = {}
     if not len(tables.summary):
@@ -30,7 +32,7 @@ def image_pictures(study: Study[Run, Tables], tables: Tables, dataset: Dataset) 
     if examples:
         rows = [example_panels(example) for example in examples]
         pictures["overview.png"] = figure_png(
-            overview_picture(rows, dataset.classes, dataset.palette), photographs=True
+            overview_picture(rows, dataset.classes, dataset.palette, full_size), photographs=True
         )
     return pictures
 

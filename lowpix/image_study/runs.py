@@ -3,6 +3,8 @@
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -18,8 +20,11 @@ from lowpix.study.cluster import Cluster
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import Run, Tables, confidence_name, label_map_name
 from lowpix.study.label_maps import confidence_png, label_map_png
+from lowpix.study.progress import Progress
 from lowpix.study.work import work
 
+Prepared = dict[str, Shared]
+"""What the runs of an image share, by image."""
 Finished = tuple[Run, dict[str, bytes]]
 """A run that has ended, with its pictures by name within the study's folder."""
 
@@ -37,6 +42,7 @@ def run_study(
     tell: Callable[[Run], str] | None = None,
     cluster: str | None = None,
     before: Sequence[str] = (),
+    prepared: Prepared | None = None,
 ) -> Iterator[Run]:
     """Do the unfinished runs of settings × units, and yield each run after it is saved.
 
@@ -56,17 +62,22 @@ def run_study(
         tell: text that the bar shows after a run.
         cluster: address of a cluster that does the runs instead; images are sent to it.
         before: the images of earlier blocks, all finished. Settings with carry-over learn from them first.
+        prepared: what runs of an image share, by image, if it was made before. It is used up, in this process.
     """
     pieces = [units[start : start + stack] for start in range(0, len(units), stack)]
     task = _Task(dataset, settings, device, stack, study, oracles, before=before)
     task.learn(units, jobs)
     total = len(settings) * len(units) if total is None else total
-    others = None
     if cluster is not None:
         finished = study.finished()
         pieces = [piece for piece in pieces if any(map(partial(task.left, finished), piece))]
         others = Cluster(cluster, partial(_sent, task, finished), study.keep_workers)
-    return work(task, pieces, _Save(study), jobs, total=total, tell=tell, cluster=others)
+        yield from work(task, pieces, _Save(study), jobs, total=total, tell=tell, cluster=others)
+        return
+    with TemporaryDirectory(prefix="lowpix-") as folder:
+        progress = Progress(Path(folder))
+        task = replace(task, progress=progress, prepared=prepared if jobs == 1 else None)
+        yield from work(task, pieces, _Save(study), jobs, total=total, tell=tell, within=progress.said)
 
 
 def _sent(
@@ -93,6 +104,8 @@ class _Task:
     """Further finished runs."""
     before: Sequence[str] = ()
     """The images of earlier blocks."""
+    progress: Progress | None = None
+    prepared: Prepared | None = None
 
     def learn(self, units: Sequence[Unit], jobs: int) -> None:
         """Train the networks of earlier images that unfinished runs of these units need."""
@@ -111,15 +124,25 @@ class _Task:
     def __call__(self, units: Sequence[Unit]) -> Iterator[Finished]:
         by_name = {setting.name: setting for setting in self.settings}
         like = self.settings[0]
-        for case in reveal(self._cases(units), like.schedule, like.target, like.stop, self.stack):
+        for case in reveal(self._cases(units), like.schedule, like.target, like.stop, self.stack, self._show):
             run = by_name[case.setting].record(self.dataset, case)
             yield run, _pictures(run, case, self.dataset)
+        self._say("")
+
+    def _show(self, case: Case) -> None:
+        last, name = case.rounds[-1], case.unit[0]
+        right = "" if case.truth is None else f", {100 * last['accuracy']:.1f} % right"
+        self._say(f"{name}: round {last['round']}, {last['asked']} pixels{right}")
+
+    def _say(self, line: str) -> None:
+        if self.progress is not None:
+            self.progress.say(line)
 
     def _cases(self, units: Sequence[Unit]) -> Iterator[Case]:
         """The unfinished runs of these units, started one at a time."""
         finished = self.done if self.study is None else self.study.finished()
         for unit in units:
-            shared = Shared()
+            shared = (self.prepared or {}).pop(unit[0], None) or Shared()
             for setting in self.left(finished, unit):
                 judge = None
                 if self.study and (lesson := self._lesson(setting, unit)):

@@ -62,11 +62,13 @@ class Setting:
     oracle_refusal: float = 0
     given: Mapping[Unit, NDArray[np.int64]] | None = None
     """The pixels to ask, if an earlier study chose them."""
+    grid: int = 1
 
     @property
     def name(self) -> str:
         """The setting's name in tables and files."""
-        return setting_name(self.network, find_acquisition(self.acquisition).name, self.smoothing, self.carry_over)
+        acquisition = find_acquisition(self.acquisition).name
+        return setting_name(self.network, acquisition, self.smoothing, self.carry_over, self.grid)
 
     def start(
         self,
@@ -132,7 +134,7 @@ class Setting:
         # what is shared counts for each run, because a single run would have to compute it
         preparation = before + in_inputs + in_edges + in_training + perf_counter() - start
         given = None if self.given is None else self.given[unit]
-        return Case(self.name, unit, session, oracle, truth, self.schedule.keep_at, given, preparation)
+        return Case(self.name, unit, session, oracle, truth, self.schedule.keep_at, given, self.grid, preparation)
 
     def require_without_truth(self, name: str, oracles: Callable[[str], Oracle] | None) -> None:
         """Raise InputError for an option that needs the missing label map of an image."""
@@ -156,7 +158,7 @@ class Setting:
             image=name,
             network=self.network,
             acquisition=case.session.acquisition.name,
-            selection=case.session.selection_name if self.given is None else "as in an earlier study",
+            selection=self._selection(case),
             oracle=oracle,
             privileged=case.session.acquisition.privileged,
             stop=self.stop,
@@ -167,3 +169,9 @@ class Setting:
             pixels=math.prod(case.session.shape),
             rounds=pd.DataFrame([row | told for row, told in zip(case.rounds, case.told(), strict=True)]),
         )
+
+    def _selection(self, case: Case) -> str:
+        """How pixels were chosen from scores, as written in tables."""
+        if self.given is not None:
+            return "as in an earlier study"
+        return case.session.selection_name + (f", on a grid of {self.grid}" if self.grid > 1 else "")

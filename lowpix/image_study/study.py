@@ -1,11 +1,13 @@
 """Run an image study: from its options to its tables and pictures."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from lowpix.data import Dataset, spread
@@ -17,7 +19,7 @@ from lowpix.image_study.estimate import seconds_a_run
 from lowpix.image_study.options import Options
 from lowpix.image_study.pictures import image_pictures
 from lowpix.image_study.runs import run_study
-from lowpix.image_study.setting import Setting
+from lowpix.image_study.setting import Setting, Shared
 from lowpix.networks import find_network
 from lowpix.networks.device import find_device
 from lowpix.reveal.acquisition import find_acquisition
@@ -84,10 +86,9 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
         keep_section(record, SOURCES, sources, growing=True)
     if carries:
         keep_order(record, names)
-    with study.at_work(str(device), partial(image_pictures, study, dataset=dataset)):
-        _work(
-            dataset, settings, list(blocks(names)) if carries else [((), names)], study, device, options, oracles
-        )
+    parts_of_names = list(blocks(names)) if carries else [((), names)]
+    with study.at_work(str(device), partial(image_pictures, study, dataset=dataset, full_size=options.full_size)):
+        _work(dataset, settings, parts_of_names, study, device, options, oracles)
     return study
 
 
@@ -141,21 +142,25 @@ def _work(
         return
     stacks = device.type == "cuda" and all(find_network(name).stacks for name in options.network)
     stack = options.stack or (64 if stacks else 1)
-    # no case is kept in a variable, because it holds the features of a whole image
+    # no case is kept in a variable, because it holds the features of a whole image; the first run uses them up
+    first = next(unit for unit in units if any((one.name, unit[1], unit[0]) not in finished for one in settings))
+    prepared = {first[0]: Shared()}
     each = [
-        seconds_a_run(setting.start(dataset, units[0], device, oracles=oracles and _nobody), setting.schedule)
+        seconds_a_run(
+            setting.start(dataset, first, device, prepared[first[0]], oracles and _nobody), setting.schedule
+        )
         for setting in settings[:: len(options.acquisition)]  # all acquisitions take about as long
     ]
     seconds = sum(each) / len(each) * left / min(options.jobs, -(-len(units) // stack))
     at_most = f"at most about {clock(seconds)}: less if images reach the target early"
     networks = ", and the time to train networks on finished images" if len(parts) > 1 else ""
     print(f"{plan}, in {at_most if options.stop == 'target' else f'about {clock(seconds)}'}{networks}", flush=True)
-    outcomes: dict[str, list[float]] = {}
+    outcomes: dict[str, list[tuple[str, float]]] = {}
 
     def tell(run: Run) -> str:
         if run.truth_known:
             name = run.acquisition if len(settings) == len(options.acquisition) else run.setting
-            outcomes.setdefault(name, []).append(run.pixels_to_target)
+            outcomes.setdefault(name, []).append((run.image, run.pixels_to_target))
         return _so_far(outcomes, options.max_pixels)
 
     for (before, names), own in zip(parts, units_of, strict=True):
@@ -177,6 +182,7 @@ def _work(
             tell,
             options.cluster,
             before,
+            prepared,
         )
         for _ in runs:
             pass
@@ -188,13 +194,17 @@ def _nobody(image: str) -> Oracle:
     return lambda question: np.full(len(question), UNSURE, np.uint8)
 
 
-def _so_far(outcomes: dict[str, list[float]], budget: int) -> str:
-    """For each setting, the share of runs at the target, and, for up to 3 settings, the median pixels."""
+def _so_far(outcomes: dict[str, list[tuple[str, float]]], budget: int) -> str:
+    """For each setting, the share of runs at the target, and, for up to 3 settings, the median pixels.
+
+    The median is over images, each with the median of its runs, as in the table at the end.
+    """
     texts = []
     brief = len(outcomes) > 3
-    for name, pixels in outcomes.items():
-        share = sum(count < float("inf") for count in pixels) / len(pixels)
-        middle = sorted(pixels)[len(pixels) // 2]
+    for name, reached in outcomes.items():
+        share = sum(pixels < math.inf for _, pixels in reached) / len(reached)
+        images = pd.DataFrame(reached, columns=["image", "pixels"]).groupby("image")["pixels"]
+        middle = float(np.median(images.median()))
         median = "" if brief else f", median {Bound(min(middle, budget), middle > budget).text()}"
         texts.append(f"{name} {share:.0%}{median}")
     return "at target: " + (", " if brief else "; ").join(texts) if texts else ""
@@ -216,6 +226,6 @@ def _own_sources(options: Options) -> dict[str, str]:
 
 def _settings(dataset: Dataset, options: Options) -> dict[str, object]:
     """The resolved options, for `study.toml`."""
-    unused = {"stack", *(DROPOUT if options.members_from == "ensemble" else ())}
+    unused = {"stack", "full_size", *(DROPOUT if options.members_from == "ensemble" else ())}
     none_if_empty = {"images": options.images or None, "keep_at": options.keep_at or None}
     return settings_of(options, dataset, unused) | none_if_empty

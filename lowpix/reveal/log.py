@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from lowpix.data.dataset import IGNORE
 from lowpix.errors import InputError
+from lowpix.reveal.lattice import Lattice
 from lowpix.reveal.selection import top, top_percent
 from lowpix.seeds import seed_for
 from lowpix.storage import atomic, read_parquet
@@ -90,6 +91,7 @@ class Log:
         scores: NDArray[np.float32] | None,
         radius: float | NDArray[np.float32] = 0,
         percent: float | None = None,
+        lattice: Lattice | None = None,
     ) -> NDArray[np.int64]:
         """The next pixels to ask, `(k, 2)` rows and columns.
 
@@ -98,18 +100,18 @@ class Log:
             scores: `(H, W)`, larger = ask sooner; None draws uniformly.
             radius: minimum distance between picks, as in `lowpix.reveal.selection.top`, while there is room.
             percent: if given, draw uniformly among the `percent` % highest scores instead.
+            lattice: ask at its points alone, unless fewer than `count` of them are candidates.
         """
         left = self.candidates()
         draw = np.random.default_rng(seed_for(self.seed, "ask", self.asked))
+        if lattice is not None and scores is not None and np.count_nonzero(left[lattice.where]) >= count:
+            there = _picked(
+                scores[lattice.where], left[lattice.where], count, radius / lattice.step, percent, draw
+            )
+            return there * lattice.step + [lattice.row, lattice.column]
         if scores is None:
             return top_percent(np.zeros(left.shape, np.float32), left, count, 100, draw)
-        if percent is not None:
-            return top_percent(scores, left, count, percent, draw)
-        picks = top(scores, left, count, radius, draw)
-        if len(picks) < count:  # no room left: pick closer pixels, so that all settings ask the same number
-            left[tuple(picks.T)] = False
-            picks = np.concatenate([picks, top(scores, left, count - len(picks), 0, draw)])
-        return picks
+        return _picked(scores, left, count, radius, percent, draw)
 
     def tell(self, question: NDArray[np.int64], answers: NDArray[np.uint8]) -> None:
         """Append answers `(k,)` to pixels `(k, 2)`: class ids, VOID or UNSURE.
@@ -196,6 +198,24 @@ class Log:
     def _cut(self, keep: int) -> None:
         del self._pixels[keep:], self._answers[keep:]
         self.fits = [fit for fit in self.fits if fit <= keep]
+
+
+def _picked(
+    scores: NDArray[np.float32],
+    left: NDArray[np.bool_],
+    count: int,
+    radius: float | NDArray[np.float32],
+    percent: float | None,
+    draw: np.random.Generator,
+) -> NDArray[np.int64]:
+    """Pixels chosen by score among those `left`, which is changed."""
+    if percent is not None:
+        return top_percent(scores, left, count, percent, draw)
+    picks = top(scores, left, count, radius, draw)
+    if len(picks) < count:  # no room left: pick closer pixels, so that all settings ask the same number
+        left[tuple(picks.T)] = False
+        picks = np.concatenate([picks, top(scores, left, count - len(picks), 0, draw)])
+    return picks
 
 
 def _digest(table: pa.Table, *facts: str) -> str:

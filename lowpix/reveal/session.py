@@ -21,6 +21,7 @@ from lowpix.networks.fused_mlp import evaluate
 from lowpix.networks.learner import Learner, Mixture, Solution, padded, train
 from lowpix.reveal.acquisition import entropy, error_depth, find_acquisition, least_confidence, margin
 from lowpix.reveal.facility import UNTIL, Facility
+from lowpix.reveal.lattice import Lattice
 from lowpix.reveal.log import UNSURE, Log
 from lowpix.reveal.prior import Prior
 from lowpix.reveal.smoothing import SMOOTHINGS, Edges, smooth
@@ -141,6 +142,8 @@ class ImageSession:
         self.truth = truth
         self.log = Log(classes, askable, seed)
         self.scores: NDArray[np.float32] | None = None
+        self.lattice: Lattice | None = None
+        """The points that the last `predict` judged; None for every pixel."""
         self.inputs = self.network.inputs(image, self.device) if inputs is None else inputs
         find_edges = choose("--smoothing", smoothing, SMOOTHINGS)
         self.edges = edges or find_edges(image, self.device) if find_edges else None
@@ -168,7 +171,7 @@ class ImageSession:
                 count, self.scores, self.log.candidates(), self.log.pixels, self.selection.spacing
             )
         percent = None if self.acquisition.privileged else self.selection.percent
-        return self.log.ask(count, self.scores, self._radius(), percent)
+        return self.log.ask(count, self.scores, self._radius(), percent, self.lattice)
 
     def tell(self, question: NDArray[np.int64], answers: NDArray[np.uint8]) -> None:
         """Append answers `(k,)` to pixels `(k, 2)` to the log: class ids, VOID or UNSURE.
@@ -244,23 +247,35 @@ class ImageSession:
         flat = np.ravel_multi_index(tuple(pixels.T), self.shape)
         return torch.from_numpy(flat).to(self.device), torch.from_numpy(classes.astype(np.int64)).to(self.device)
 
-    def probabilities(self) -> Iterator[tuple[slice, torch.Tensor]]:
-        """All pixels, one tile of n pixels at a time: its slice, and each member's `(M, C, n)` float32."""
+    def probabilities(self, inputs: torch.Tensor | None = None) -> Iterator[tuple[slice, torch.Tensor]]:
+        """All pixels, one tile of n pixels at a time: its slice, and each member's `(M, C, n)` float32.
+
+        `inputs` are those of other pixels than all, `(n, F)`.
+        """
         keep = None
         if self.dropout:
             draw = torch.Generator().manual_seed(seed_for(self.seed, "samples", self.log.asked))
             keep = self._kept(draw, self.samples, self.network.width)
-        for where, logits in self.network.tiles(self.learner.parameters, self.inputs, keep):
+        inputs = self.inputs if inputs is None else inputs
+        for where, logits in self.network.tiles(self.learner.parameters, inputs, keep):
             yield where, logits.float().softmax(1)
 
     @torch.no_grad()
-    def predict(self) -> Prediction:
-        """Predict the label of every pixel, and renew the score map that `ask` reads."""
+    def predict(self, step: int = 1) -> Prediction:
+        """Predict the label of every pixel, and renew the score map that `ask` reads.
+
+        With a `step` above 1, only the points of a lattice are judged, if the image is large enough: every
+        `step`-th row and column. The prediction then holds these alone, and `ask` chooses among them until the
+        next `predict`. `lattice` says which they are. Privileged acquisitions judge every pixel.
+        """
+        step = 1 if self.acquisition.privileged else step
+        self.lattice = Lattice.of_round(self.shape, step, len(self.log.fits), self.seed)
+        shape = self.shape if self.lattice is None else np.empty(self.shape, np.bool_)[self.lattice.where].shape
         labels, confidence, scores = self._judged()
-        prediction = Prediction(
-            labels.cpu().numpy().reshape(self.shape), confidence.cpu().numpy().reshape(self.shape)
-        )
-        if self.truth is not None and self.acquisition.privileged:
+        prediction = Prediction(labels.cpu().numpy().reshape(shape), confidence.cpu().numpy().reshape(shape))
+        if self.lattice is not None:
+            self.scores = self.lattice.spread(scores.cpu().numpy().reshape(shape))
+        elif self.truth is not None and self.acquisition.privileged:
             scored = self.truth != IGNORE
             scored[tuple(self.log.pixels.T)] = False
             self.scores = error_depth(prediction.labels, np.where(scored, self.truth, prediction.labels))
@@ -269,19 +284,22 @@ class ImageSession:
         return prediction
 
     def _judged(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Label, largest mean probability and score of every pixel, each `(N,)` on the device."""
-        smoothing = self._smooths()
+        """Label, largest mean probability and score of every pixel, or point of the lattice: each `(N,)`."""
+        inputs, smoothing = self.inputs, self._smooths()
+        noise = self._noise(self.shape[0] * self.shape[1]) if self.acquisition.noisy else None
+        if self.lattice is not None:
+            inputs = inputs.view(*self.shape, -1)[self.lattice.where].flatten(0, 1)
+            noise = None if noise is None else noise.view(self.shape)[self.lattice.where].flatten()
         if not (self.dropout or self.acquisition.members or self.acquisition.noisy or smoothing):
-            fused = evaluate(self.network, self.learner.parameters, self.inputs, self._score)
+            fused = evaluate(self.network, self.learner.parameters, inputs, self._score)
             if fused is not None:
                 return fused
-        pixels = self.shape[0] * self.shape[1]
+        pixels = len(inputs) if self.lattice is not None else self.shape[0] * self.shape[1]
         labels = torch.empty(pixels, dtype=torch.uint8, device=self.device)
         confidence = torch.empty(pixels, device=self.device)
         scores = torch.empty(pixels, device=self.device)
-        noise = self._noise(pixels) if self.acquisition.noisy else None
         whole = torch.empty(self.classes, pixels, device=self.device) if smoothing else None
-        for where, members in self.probabilities():
+        for where, members in self.probabilities(inputs):
             mean = members.mean(0, keepdim=True)
             if whole is not None:
                 whole[:, where] = mean[0]
@@ -298,10 +316,15 @@ class ImageSession:
         return labels, confidence, scores
 
     def smoothed(self, mean: torch.Tensor) -> torch.Tensor:
-        """The mean probabilities of all pixels, `(C, N)`, smoothed if this session smooths."""
+        """The mean probabilities of all pixels, or points of the lattice, `(C, N)`: smoothed if it smooths."""
         if self.edges is None or not self._smooths():
             return mean
-        return smooth(self.edges, mean, *self.labelled_rows(), self._learned())
+        edges, (known, answers) = self.edges, self.labelled_rows()
+        if self.lattice is not None:
+            edges = edges.at(self.lattice)
+            near = self.lattice.nearest(self.log.labelled()[0])
+            known = torch.from_numpy(np.ravel_multi_index(tuple(near.T), edges.shape)).to(self.device)
+        return smooth(edges, mean, known, answers, self._learned())
 
     def _smooths(self) -> bool:
         """Whether labels are smoothed. With one learned class there is nothing to smooth."""

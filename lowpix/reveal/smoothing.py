@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 from skimage.color import rgb2lab
+from torch.nn import functional
 
 from lowpix.networks.features import graph_segments
+from lowpix.reveal.lattice import Lattice
 
 CONTRAST = 1.5  # a colour step of the image's mean size lowers the weight between neighbours to exp(−1.5)
 LEAST_WEIGHT = 1e-5  # keeps every pixel connected
@@ -36,6 +38,27 @@ class Edges:
     segments: torch.Tensor
     """`(N,)` int64: the segment of each pixel, 0 to S − 1."""
     shape: tuple[int, int]
+    step: int = 1
+    """Rows and columns of the image from one pixel here to the next."""
+
+    def at(self, lattice: Lattice) -> "Edges":
+        """The edges between the points of a lattice.
+
+        The weights in a line of pixels join like resistors in series, and `step` such lines lie side by side.
+        """
+        rows, columns = lattice.where
+        joined = []
+        for weights, across in (
+            (self.right.view(self.shape)[rows], columns),
+            (self.down.view(self.shape)[:, columns].T, rows),
+        ):
+            offsets = range(across.start, across.start + lattice.step)
+            points = len(range(*across.indices(weights.shape[1])))
+            resistance = sum(1 / weights[:, offset :: lattice.step][:, : points - 1] for offset in offsets)
+            joined.append(functional.pad(lattice.step / resistance, (0, 1)))
+        right, down = joined[0], joined[1].T.contiguous()
+        segments = self.segments.view(self.shape)[rows, columns].reshape(-1)
+        return Edges(right.ravel(), down.ravel(), segments, (right.shape[0], right.shape[1]), lattice.step)
 
     @classmethod
     def of(cls, image: NDArray[np.uint8], device: torch.device) -> "Edges":
@@ -78,10 +101,11 @@ def smooth(
     if len(seen) < 2:
         result[seen] = 1
         return result
-    share = len(pixels) / mean.shape[1]
+    block = edges.step**2  # pixels of the image that one pixel here stands for
+    share = len(pixels) / (mean.shape[1] * block)
     prior = _normalised(segment_vote(mean[seen], edges.segments, min(MOST_VOTE, VOTE / share)))
     prior[:, pixels] = (seen[:, None] == answers).to(prior)
-    pull = prior.new_full((mean.shape[1],), max(LEAST_PULL, PULL * share))
+    pull = prior.new_full((mean.shape[1],), block * max(LEAST_PULL, PULL * share))
     pull[pixels] = PULL_OF_ANSWERS
     result[seen] = _normalised(random_walk(edges, prior, pull).clamp_(min=0))
     return result

@@ -165,6 +165,7 @@ def _connected(cluster: Cluster[Any, Any]) -> Iterator["Client"]:
     except ImportError:
         raise InputError(f"--cluster {cluster.address}: needs dask: pip install 'lowpix[cluster]'") from None
     warnings.filterwarnings("ignore", "Sending large graph")  # a unit carries its images
+    warnings.filterwarnings("ignore", "(?s)Port .* is already in use")  # of a dashboard, which nobody needs
     for name in ("distributed", "tornado"):
         logging.getLogger(name).setLevel(logging.CRITICAL)  # what matters is said in one line
     here = None
@@ -208,9 +209,14 @@ def _do(unit: Callable[[], Iterable[Any]], expected: Identity) -> tuple[str, lis
 @cache
 def identity() -> Identity:
     """What this process runs."""
-    package = Path(__file__).parents[1]
+    versions = tuple(f"{name} {metadata.version(name)}" for name in LIBRARIES)
+    return Identity(source_digest(Path(__file__).parents[1]), versions)
+
+
+def source_digest(package: Path) -> str:
+    """Of the names and contents of all Python files in a folder."""
     source = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
         source.update(file.relative_to(package).as_posix().encode())
         source.update(file.read_bytes())
-    return Identity(source.hexdigest(), tuple(f"{name} {metadata.version(name)}" for name in LIBRARIES))
+    return source.hexdigest()

@@ -113,7 +113,7 @@ class Images(Kind[Run, Tables]):
     )
     seals = ("comparison.sha256",)
     extendable = frozenset({"classes", "images", "limit", "repeats", "scene_count"}) | frozenset(
-        {"acquisition", "carry_over", "network", "smoothing"}  # of which settings are made
+        {"acquisition", "carry_over", "grid", "network", "smoothing"}  # of which settings are made
     )
 
     def key_of(self, run: Run) -> tuple[Any, ...]:
@@ -144,10 +144,11 @@ class Images(Kind[Run, Tables]):
 IMAGES = Images()
 
 
-def setting_name(network: str, acquisition: str, smoothing: str, carry_over: str = "none") -> str:
+def setting_name(network: str, acquisition: str, smoothing: str, carry_over: str = "none", grid: int = 1) -> str:
     """The name of a setting in tables and files: the parts that differ between the settings of a study."""
     carried = carry_over if carry_over == "none" else f"carry_{carrier_name(carry_over)}"
-    return "-".join([network, acquisition, *(part for part in (smoothing, carried) if part != "none")])
+    coarse = "none" if grid == 1 else f"grid{grid}"
+    return "-".join([network, acquisition, *(part for part in (smoothing, carried, coarse) if part != "none")])
 
 
 def carrier_name(carry_over: str) -> str:

@@ -70,7 +70,7 @@ def overview(summary: pd.DataFrame) -> pd.DataFrame:
                 **(_at_target(runs) if first["target"] > 0 else dict.fromkeys(AT_TARGET, "")),
                 "accuracy": _percent(means["accuracy"], 1),
                 "mIoU": _percent(means["miou"], 1),
-                "s/image": f"{means['seconds']:.1f}",
+                "wall s/image": f"{means['seconds']:.1f}",
             }
         )
     return pd.DataFrame(rows)

@@ -18,9 +18,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import Normal, Stroke
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator, PercentFormatter
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 
 from lowpix.data import IGNORE
 from lowpix.study.tables import KEY, pixels_to
@@ -35,6 +37,9 @@ DASHES: tuple[Any, ...] = ("-", (0, (5, 1.2)), (0, (4, 1.2, 1, 1.2)))
 FEW = 4  # with more settings, bands and a legend would hide the lines
 TICKS = (0.01, 0.1, 0.3, 0.5, 0.7, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999)
 ENDS = (0.005, 0.9995)  # accuracies are clipped to this, because a logit axis has no 0 and 1
+PANEL = 3.1  # width of a panel in inches
+DPI = 90
+DISTINCT = 20  # colours of the default palette that the eye can tell apart
 LONGEST = 40  # characters of a name above a panel or in the legend of classes
 VOID_STYLE: dict[str, Any] = {"facecolor": "#f4f4f4", "edgecolor": "#9a9a9a", "hatch": "////"}
 
@@ -63,26 +68,37 @@ class Panel(NamedTuple):
 
 
 def overview_picture(
-    rows: Sequence[Sequence[Panel]], classes: Sequence[str], palette: NDArray[np.uint8]
+    rows: Sequence[Sequence[Panel]], classes: Sequence[str], palette: NDArray[np.uint8], full_size: bool = False
 ) -> Figure:
     """Draw rows of panels, equally many per row, and below them a legend of the classes shown.
 
-    `palette` is (C, 3) uint8.
+    `palette` is (C, 3) uint8. With more classes than colours that the eye can tell apart, regions are numbered.
+    Panels are about 280 pixels wide, or with `full_size` as wide as the widest image, if that is more.
     """
-    width = 3.1  # of a panel, in inches
     shapes = [next(panel.image.shape for panel in row if panel.image is not None) for row in rows]
+    width = max(PANEL, max(across for _, across, _ in shapes) / DPI) if full_size else PANEL
     heights = [width * height / across + 0.3 for height, across, _ in shapes]
-    figure = Figure(figsize=(len(rows[0]) * width + 0.3, sum(heights) + 0.5), layout="constrained")
+    maps = [panel.labels for row in rows for panel in row if panel.labels is not None]
+    shown: set[int] = set().union(*(np.unique(labels).tolist() for labels in maps))
+    size = (
+        len(rows[0]) * width + 0.3,
+        sum(heights) + 0.3 + 0.2 * _legend_rows(shown, classes, len(rows[0]) * width),
+    )
+    figure = Figure(figsize=size, layout="constrained")
     grid = figure.subplots(len(rows), len(rows[0]), squeeze=False, height_ratios=heights)
     for axes, row in zip(grid, rows, strict=True):
-        draw_panels(axes, row, palette)
-    maps = [panel.labels for row in rows for panel in row if panel.labels is not None]
-    class_legend(figure, set().union(*(np.unique(labels).tolist() for labels in maps)), classes, palette)
+        draw_panels(axes, row, palette, numbered=len(shown) > DISTINCT)
+    class_legend(figure, shown, classes, palette)
     return figure
 
 
-def draw_panels(axes: Sequence[Axes], panels: Sequence[Panel], palette: NDArray[np.uint8]) -> None:
-    """Draw a row of panels, one on each of `axes`. A panel with only a title stays empty."""
+def draw_panels(
+    axes: Sequence[Axes], panels: Sequence[Panel], palette: NDArray[np.uint8], numbered: bool = False
+) -> None:
+    """Draw a row of panels, one on each of `axes`. A panel with only a title stays empty.
+
+    If `numbered`, the ids of classes stand in their largest regions.
+    """
     for place, panel in zip(axes, panels, strict=True):
         place.set(xticks=[], yticks=[])
         place.set_title(plain(panel.title, LONGEST), fontsize=9)
@@ -90,6 +106,8 @@ def draw_panels(axes: Sequence[Axes], panels: Sequence[Panel], palette: NDArray[
             place.imshow(panel.image)
         elif panel.labels is not None:
             draw_labels(place, panel.labels, palette)
+            if numbered:
+                number_regions(place, panel.labels)
         elif panel.revealed is not None:
             draw_revealed(place, panel.revealed, palette)
         else:
@@ -115,6 +133,16 @@ def draw_labels(axes: Axes, labels: NDArray[np.uint8], palette: NDArray[np.uint8
     colours[: len(palette), 3] = 255  # void stays transparent and shows the hatched background
     axes.patch.set(**VOID_STYLE)
     axes.imshow(colours[labels], interpolation="nearest")
+
+
+def number_regions(axes: Axes, labels: NDArray[np.uint8]) -> None:
+    """Write the id of each class of a label map `(H, W)` where its regions are thickest, if there is room."""
+    for label in np.setdiff1d(labels, [IGNORE]):
+        depth = ndimage.distance_transform_cdt(np.pad(labels == label, 1), "chessboard")[1:-1, 1:-1]
+        row, column = np.unravel_index(depth.argmax(), depth.shape)
+        if depth[row, column] * 2 > labels.shape[1] / 40:
+            text = axes.text(column, row, str(label), size=7, ha="center", va="center", color="black")
+            text.set_path_effects([Stroke(linewidth=1.5, foreground="white"), Normal()])
 
 
 def draw_revealed(axes: Axes, example: Example, palette: NDArray[np.uint8]) -> None:
@@ -298,13 +326,38 @@ def plain_axes(axes: Axes) -> None:
 def class_legend(figure: Figure, shown: set[int], classes: Sequence[str], palette: NDArray[np.uint8]) -> None:
     """Add a legend of the class ids `shown`, with void if it is among them, below the panels of a figure."""
     handles = [
-        Patch(facecolor=palette[label] / 255, edgecolor="#808080", label=plain(classes[label], LONGEST))
-        for label in sorted(shown - {IGNORE})
+        Patch(facecolor=palette[label] / 255, edgecolor="#808080", label=name)
+        for label, name in _legend_names(shown, classes).items()
     ]
     if IGNORE in shown:
         handles.append(Patch(**VOID_STYLE, label="void"))
-    columns = math.ceil(len(handles) / math.ceil(len(handles) / 9))  # rows of similar length
+    rows = _legend_rows(shown, classes, figure.get_figwidth())
+    columns = math.ceil(len(handles) / rows)  # rows of similar length
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, frameon=False, fontsize=9)
+
+
+def legend_picture(classes: Sequence[str], palette: NDArray[np.uint8]) -> Figure:
+    """A legend of all classes alone."""
+    shown, width = set(range(len(classes))), 2 * PANEL
+    figure = Figure(figsize=(width, 0.3 + 0.22 * _legend_rows(shown, classes, width)), layout="constrained")
+    class_legend(figure, shown, classes, palette)
+    return figure
+
+
+def _legend_names(shown: set[int], classes: Sequence[str]) -> dict[int, str]:
+    """What the legend says of each class shown: with many of them, also the id."""
+    number = len(shown) > DISTINCT
+    return {
+        label: plain(f"{label} {classes[label]}" if number else classes[label], LONGEST)
+        for label in sorted(shown - {IGNORE})
+    }
+
+
+def _legend_rows(shown: set[int], classes: Sequence[str], width: float) -> int:
+    """Rows of the legend of classes in a figure of `width` inches."""
+    longest = max((len(name) for name in _legend_names(shown, classes).values()), default=4)
+    across = int(np.clip(width / (0.6 + 0.08 * longest), 1, 9 if width < 4.5 * PANEL else 18))
+    return max(1, math.ceil(len(shown) / across))
 
 
 def figure_png(figure: Figure, photographs: bool = False) -> bytes:
@@ -313,7 +366,7 @@ def figure_png(figure: Figure, photographs: bool = False) -> bytes:
     A figure of `photographs` is written with 256 colours, which takes about half of the space or less.
     """
     buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=90, metadata={"Software": None})
+    figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
     return few_colours(buffer.getvalue()) if photographs else buffer.getvalue()
 
 

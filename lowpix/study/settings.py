@@ -187,7 +187,7 @@ def _kind(document: Mapping[str, Any]) -> str:
 
 def _upgraded(settings: dict[str, Any]) -> dict[str, Any]:
     """The settings of an image study as this version writes them. Older versions lacked options, and lists."""
-    now: dict[str, Any] = {"smoothing": ["none"], "carry_over": ["none"]} | settings
+    now: dict[str, Any] = {"smoothing": ["none"], "carry_over": ["none"], "grid": [1]} | settings
     if isinstance(now.get("network"), str):
         now["network"] = [now["network"]]
         one = now["network"] == ["unet"] or now.get("members_from") == "dropout"

@@ -115,8 +115,8 @@ class Source:
     def fixed(self) -> dict[str, Any]:
         """What stays the same when the study is extended: settings, and what its first setting uses."""
         fixed = {key: value for key, value in self.settings.items() if key not in IMAGES.extendable}
-        later = {"smoothing": self.smoothing, "carry_over": self.carry_over}
-        used = {key: value for key, value in later.items() if value != "none"}
+        later = {"smoothing": self.smoothing, "carry_over": self.carry_over, "grid": self.grid}
+        used = {key: value for key, value in later.items() if value not in ("none", 1)}
         return fixed | {"network": self.network, "members": self.members} | used
 
     @property
@@ -139,6 +139,11 @@ class Source:
     def carry_over(self) -> str:
         """The carry-over of these labels: the study's first."""
         return str(self.settings["carry_over"][0])
+
+    @property
+    def grid(self) -> int:
+        """The grid of the labels that are used: the study's first."""
+        return int(self.settings["grid"][0])
 
     @property
     def budgets(self) -> tuple[int, ...]:
@@ -210,7 +215,8 @@ class Source:
 
     def setting(self, acquisition: str) -> str:
         """The name of the study's first setting with this acquisition."""
-        return setting_name(self.network, find_acquisition(acquisition).name, self.smoothing, self.carry_over)
+        name = find_acquisition(acquisition).name
+        return setting_name(self.network, name, self.smoothing, self.carry_over, self.grid)
 
     def seed(self, repeat: int, repeats: int) -> int:
         """The seed of the runs that a repeat of another study uses; repeats take the seeds in turn.

@@ -40,6 +40,7 @@ def work(
     unit: str = "run",
     done: Callable[[], float] | None = None,
     tell: Callable[[Saved], str] | None = None,
+    within: Callable[[], str] | None = None,
     cluster: Cluster[Unit, Result] | None = None,
 ) -> Iterator[Saved]:
     """Do all units of work, and yield what `save` returned for each result, in the order in which they finish.
@@ -53,10 +54,11 @@ def work(
         unit: the name of what the bar counts: results, or what `done` counts.
         done: the part of `total` that is done, read every two seconds; for results that take long.
         tell: text about what has been saved, shown next to the bar.
+        within: text about the results in progress, read every two seconds and shown before the bar.
         cluster: works on the units on other machines instead, and saves their results here.
     """
     bar: tqdm[Any]
-    with tqdm(total=total, unit=unit, smoothing=0) as bar, _watched(bar, done):
+    with tqdm(total=total, unit=unit, smoothing=0) as bar, _watched(bar, done, within):
         if cluster is not None:
             found: Iterator[Saved] = map(save, on_cluster(cluster, units, bar.set_description_str))
         else:
@@ -151,18 +153,24 @@ def _unit(task: Callable[[Unit], Iterable[Result]], unit: Unit, save: Callable[[
 
 
 @contextmanager
-def _watched(bar: "tqdm[Any]", done: Callable[[], float] | None) -> Iterator[None]:
-    """Update the bar from `done`."""
-    if done is None:
+def _watched(
+    bar: "tqdm[Any]", done: Callable[[], float] | None, within: Callable[[], str] | None
+) -> Iterator[None]:
+    """Update the bar from `done`, and the text before it from `within`."""
+    if done is None and within is None:
         yield
         return
-    bar.update(done())
-    bar.initial = bar.n  # tqdm's speed must not count what earlier processes did
+    if done is not None:
+        bar.update(done())
+        bar.initial = bar.n  # tqdm's speed must not count what earlier processes did
     ended = Event()
 
     def watch() -> None:
         while not ended.wait(SECONDS):
-            bar.update(done() - bar.n)
+            if done is not None:
+                bar.update(done() - bar.n)
+            if within is not None and (text := within()):
+                bar.set_description_str(text)
 
     watcher = Thread(target=watch, daemon=True)
     watcher.start()
@@ -171,4 +179,7 @@ def _watched(bar: "tqdm[Any]", done: Callable[[], float] | None) -> Iterator[Non
     finally:
         ended.set()
         watcher.join()
-        bar.update(done() - bar.n)
+        if within is not None:
+            bar.set_description_str("")
+        if done is not None:
+            bar.update(done() - bar.n)
