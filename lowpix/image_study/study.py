@@ -127,7 +127,8 @@ def _work(
     ]
     seconds = sum(each) / len(each) * left / min(options.jobs, -(-len(units) // stack))
     at_most = f"at most about {clock(seconds)}: less if images reach the target early"
-    print(f"{plan}, in {at_most if options.stop == 'target' else f'about {clock(seconds)}'}", flush=True)
+    duration = at_most if options.stop == "target" else f"about {clock(seconds)}"
+    print(f"{plan}, in {duration}{' of one worker' if options.cluster else ''}", flush=True)
     outcomes: dict[str, list[tuple[str, float]]] = {}
 
     def tell(run: Run) -> str:

@@ -107,7 +107,7 @@ def smooth(edges: Edges, mean: torch.Tensor, pixels: torch.Tensor, answers: torc
 
 
 def segment_vote(mean: torch.Tensor, segments: torch.Tensor, weight: float) -> torch.Tensor:
-    """`(C, N)`: to the probabilities, in place, `weight` times their mean over the segment of the pixel is added."""
+    """`(C, N)`: adds `weight` times the mean over the segment of a pixel to its probabilities, in place."""
     sizes = segments.bincount()
     sums = mean.new_zeros(len(mean), len(sizes)).index_add_(1, segments, mean)
     for own, vote in zip(mean, weight * sums / sizes, strict=True):
