@@ -155,7 +155,7 @@ def test_what_runs_in_progress_say_is_shown(monkeypatch: pytest.MonkeyPatch, tmp
 
     assert list(work(slow, [1], kept, 1, total=1, within=progress.said)) == [1]
     assert "image_1: round 7" in capsys.readouterr().err
-    (tmp_path / "12345").write_text("image_2: round 3")
-    assert progress.said() == "image_2: round 3 (and 1 more)"
+    (tmp_path / "another").write_text("image_2: round 3")
+    assert progress.said() == "image_1: round 7 (and 1 more)"
     progress.say("")
     assert progress.said() == "image_2: round 3"

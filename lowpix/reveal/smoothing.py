@@ -54,7 +54,9 @@ class Edges:
         ):
             offsets = range(across.start, across.start + lattice.step)
             points = len(range(*across.indices(weights.shape[1])))
-            resistance = sum(1 / weights[:, offset :: lattice.step][:, : points - 1] for offset in offsets)
+            resistance = torch.zeros(len(weights), points - 1, device=weights.device)
+            for offset in offsets:
+                resistance += 1 / weights[:, offset :: lattice.step][:, : points - 1]
             joined.append(functional.pad(lattice.step / resistance, (0, 1)))
         right, down = joined[0], joined[1].T.contiguous()
         segments = self.segments.view(self.shape)[rows, columns].reshape(-1)
