@@ -34,7 +34,15 @@ def scenes() -> Dataset:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "name",
-    ["image_study", "memory", "agreement", "scaling", "cluster", pytest.param("annotate", marks=needs_chromium)],
+    [
+        "image_study",
+        "memory",
+        "agreement",
+        "scaling",
+        "cluster",
+        "grid",
+        pytest.param("annotate", marks=needs_chromium),
+    ],
 )
 def test_a_smoke_run_measures_every_row(name: str, tmp_path: Path) -> None:
     out = tmp_path / "made" / f"{name}.csv"

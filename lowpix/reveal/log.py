@@ -108,7 +108,8 @@ class Log:
             assert not isinstance(radius, np.ndarray), "of privileged scores, which have no lattice"
             near = radius / lattice.step
             points = _picked(scores[lattice.where], left[lattice.where], count, near, percent, draw)
-            return points * lattice.step + np.array([lattice.row, lattice.column])
+            pixels: NDArray[np.int64] = points * lattice.step + np.array([lattice.row, lattice.column])
+            return pixels
         if scores is None:
             return top_percent(np.zeros(left.shape, np.float32), left, count, 100, draw)
         return _picked(scores, left, count, radius, percent, draw)
