@@ -41,6 +41,7 @@ def scenes() -> Dataset:
         "coverage",
         "scaling",
         "cluster",
+        "grid",
         pytest.param("annotate", marks=needs_chromium),
     ],
 )

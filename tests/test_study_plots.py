@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from lowpix.data import IGNORE
+from lowpix.data.dataset import default_palette
 from lowpix.study.image_runs import Run
 from lowpix.study.plots import (
     COLOURS,
@@ -213,3 +214,39 @@ def test_photographs_take_less_space_and_look_the_same() -> None:
     assert before.shape == after.shape
     assert len(figure_png(figure, photographs=True)) < 0.6 * len(plain)
     assert np.abs(before - after).mean() < 4
+
+
+@pytest.mark.parametrize("full_size", [False, True])
+def test_the_legend_of_150_classes_is_not_cut_off(full_size: bool) -> None:
+    """Nor do the panels become smaller for it, and regions are numbered where colours are too many."""
+    draw = np.random.default_rng(0)
+    labels = np.kron(np.arange(150).reshape(10, 15), np.ones((20, 20))).astype(np.uint8)
+    photograph = draw.integers(0, 256, (*labels.shape, 3)).astype(np.uint8)
+    names = [f"class with a long name {label}" for label in range(150)]
+    row = [Panel("street", image=photograph), Panel("truth", labels=labels)]
+    figure = overview_picture([row], names, default_palette(150), full_size)
+    figure.draw_without_rendering()
+    (legend,), page = figure.legends, figure.bbox
+    box = legend.get_window_extent()
+    assert page.x0 <= box.x0
+    assert box.x1 <= page.x1
+    assert page.y0 <= box.y0
+    panel = figure.axes[0].get_window_extent()
+    assert box.y1 <= panel.y0
+    assert panel.width / figure.dpi > 0.8 * 3.1
+    texts = {text.get_text() for text in legend.get_texts()}
+    assert texts == {f"{label} {name}" for label, name in enumerate(names)}
+    numbers = {text.get_text(): text.get_position() for text in figure.axes[1].texts}
+    for label in (0, 77, 149):
+        column, row_of = (round(place) for place in numbers[str(label)])
+        assert labels[row_of, column] == label
+
+
+def test_full_size_shows_every_pixel() -> None:
+    big = example(size=(60, 700))
+    small, large = (overview_picture([example_panels(big)], CLASSES, PALETTE, size) for size in (False, True))
+    for figure in (small, large):
+        figure.draw_without_rendering()
+    widths = [figure.axes[0].get_window_extent().width * 90 / figure.dpi for figure in (small, large)]
+    assert widths[0] < 300
+    assert widths[1] > 0.97 * 700

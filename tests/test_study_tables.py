@@ -1,6 +1,7 @@
 """The tables against plain loops over the runs that they are made of."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,8 @@ from hypothesis import strategies as st
 from image_run_samples import make_run
 
 from lowpix.reveal.log import UNSURE
-from lowpix.study.image_runs import Run
+from lowpix.study.folder import Study, open_study
+from lowpix.study.image_runs import IMAGES, Run
 from lowpix.study.tables import (
     CURVE_COLUMNS,
     REVEALED_COLUMNS,
@@ -108,6 +110,16 @@ def test_revealed_pixels_keep_their_order_and_leave_out_what_has_no_class(runs: 
                     order += 1
         assert order == run.rounds["revealed"].iloc[-1]
     assert list(table.itertuples(index=False, name=None)) == expected
+
+
+def test_names_of_digits_are_read_as_they_are_written(tmp_path: Path) -> None:
+    run = make_run("001")
+    open_study(tmp_path, IMAGES, {"dataset": "folder"}).save(run)
+    study = Study(tmp_path, IMAGES)
+    study.write_tables()
+    assert list(study.tables().summary["image"]) == ["001"]
+    assert list(pd.read_csv(tmp_path / "summary.csv", dtype={"image": str})["image"]) == ["001"]
+    assert list(pd.read_parquet(tmp_path / "curves.parquet")["image"].unique()) == ["001"]
 
 
 def test_without_a_truth_no_target_is_reached_and_what_is_unknown_stays_empty() -> None:

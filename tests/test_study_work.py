@@ -12,6 +12,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
+from lowpix.study.progress import Progress
 from lowpix.study.threads import one_thread
 from lowpix.study.work import work
 
@@ -140,3 +141,21 @@ def test_done_drives_the_bar(capsys: pytest.CaptureFixture[str]) -> None:
     bar = capsys.readouterr().err
     assert bar.index("6/10 [") < bar.index("10/10 [")
     assert " 1/10 [" not in bar
+
+
+def test_what_runs_in_progress_say_is_shown(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: Any) -> None:
+    """By every process, while it works; and no longer when it has said nothing."""
+    monkeypatch.setattr("lowpix.study.work.SECONDS", 0.01)
+    progress, shown = Progress(tmp_path), Event()
+
+    def slow(unit: int) -> Iterator[int]:
+        progress.say(f"image_{unit}: round 7")
+        shown.wait(0.3)
+        yield unit
+
+    assert list(work(slow, [1], kept, 1, total=1, within=progress.said)) == [1]
+    assert "image_1: round 7" in capsys.readouterr().err
+    (tmp_path / "another").write_text("image_2: round 3")
+    assert progress.said() == "image_1: round 7 (and 1 more)"
+    progress.say("")
+    assert progress.said() == "image_2: round 3"

@@ -46,7 +46,9 @@ def run_arms(
     if cluster is not None:
         splits = plan.splits.sent()
         firsts = Cluster(cluster, partial(_first_sent, rounds, splits), study.keep_workers)
-        others = Cluster(cluster, partial(_arm_sent, rounds, splits), study.keep_workers)
+        acquisitions = tuple(arm.acquisition for arm in arms if arm.acquisition is not None)
+        send = partial(_arm_sent, rounds, splits)
+        others = Cluster(cluster, send, study.keep_workers, acquisitions=acquisitions)
     total = len(new) * plan.first_epochs
     if new:
         first, keep = partial(_first, rounds), partial(_keep, folder)

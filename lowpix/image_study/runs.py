@@ -71,7 +71,8 @@ def run_study(
     if cluster is not None:
         finished = study.finished()
         pieces = [piece for piece in pieces if any(map(partial(task.left, finished), piece))]
-        others = Cluster(cluster, partial(_sent, task, finished), study.keep_workers)
+        acquisitions = tuple(setting.acquisition for setting in settings)
+        others = Cluster(cluster, partial(_sent, task, finished), study.keep_workers, acquisitions=acquisitions)
         yield from work(task, pieces, _Save(study), jobs, total=total, tell=tell, cluster=others)
         return
     with TemporaryDirectory(prefix="lowpix-") as folder:

@@ -153,8 +153,10 @@ def _work(
     ]
     seconds = sum(each) / len(each) * left / min(options.jobs, -(-len(units) // stack))
     at_most = f"at most about {clock(seconds)}: less if images reach the target early"
+    duration = at_most if options.stop == "target" else f"about {clock(seconds)}"
+    workers = " of one worker" if options.cluster else ""
     networks = ", and the time to train networks on finished images" if len(parts) > 1 else ""
-    print(f"{plan}, in {at_most if options.stop == 'target' else f'about {clock(seconds)}'}{networks}", flush=True)
+    print(f"{plan}, in {duration}{workers}{networks}", flush=True)
     outcomes: dict[str, list[tuple[str, float]]] = {}
 
     def tell(run: Run) -> str:

@@ -105,10 +105,11 @@ class Log:
         left = self.candidates()
         draw = np.random.default_rng(seed_for(self.seed, "ask", self.asked))
         if lattice is not None and scores is not None and np.count_nonzero(left[lattice.where]) >= count:
-            there = _picked(
-                scores[lattice.where], left[lattice.where], count, radius / lattice.step, percent, draw
-            )
-            return there * lattice.step + [lattice.row, lattice.column]
+            assert not isinstance(radius, np.ndarray), "of privileged scores, which have no lattice"
+            near = radius / lattice.step
+            points = _picked(scores[lattice.where], left[lattice.where], count, near, percent, draw)
+            pixels: NDArray[np.int64] = points * lattice.step + np.array([lattice.row, lattice.column])
+            return pixels
         if scores is None:
             return top_percent(np.zeros(left.shape, np.float32), left, count, 100, draw)
         return _picked(scores, left, count, radius, percent, draw)

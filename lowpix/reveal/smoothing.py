@@ -54,7 +54,9 @@ class Edges:
         ):
             offsets = range(across.start, across.start + lattice.step)
             points = len(range(*across.indices(weights.shape[1])))
-            resistance = sum(1 / weights[:, offset :: lattice.step][:, : points - 1] for offset in offsets)
+            resistance = torch.zeros(len(weights), points - 1, device=weights.device)
+            for offset in offsets:
+                resistance += 1 / weights[:, offset :: lattice.step][:, : points - 1]
             joined.append(functional.pad(lattice.step / resistance, (0, 1)))
         right, down = joined[0], joined[1].T.contiguous()
         segments = self.segments.view(self.shape)[rows, columns].reshape(-1)
@@ -84,11 +86,11 @@ def smooth(
 ) -> torch.Tensor:
     """Smooth the mean probabilities of all pixels. Classes that no network has learned get probability 0.
 
-    It needs about three times the memory of `mean`, which is less than the features of the image take.
+    It needs as much memory again as `mean`.
 
     Args:
         edges: of the image.
-        mean: `(C, N)` float32, the mean probabilities of the networks.
+        mean: `(C, N)` float32, the mean probabilities of the networks; overwritten by the result.
         pixels: `(n,)` int64, the flat indices of the labelled pixels.
         answers: `(n,)` int64, their classes.
         seen: `(k,)` int64, ascending: the classes that the networks have learned, if not only those of `answers`.
@@ -97,29 +99,37 @@ def smooth(
         `(C, N)` float32 probabilities.
     """
     seen = torch.unique(answers) if seen is None else seen
-    result = torch.zeros_like(mean)
     if len(seen) < 2:
-        result[seen] = 1
-        return result
+        mean.zero_()[seen] = 1
+        return mean
     block = edges.step**2  # pixels of the image that one pixel here stands for
     share = len(pixels) / (mean.shape[1] * block)
     prior = _normalised(segment_vote(mean[seen], edges.segments, min(MOST_VOTE, VOTE / share)))
     prior[:, pixels] = (seen[:, None] == answers).to(prior)
     pull = prior.new_full((mean.shape[1],), block * max(LEAST_PULL, PULL * share))
     pull[pixels] = PULL_OF_ANSWERS
-    result[seen] = _normalised(random_walk(edges, prior, pull).clamp_(min=0))
-    return result
+    smoothed = _normalised(random_walk(edges, prior, pull, out=prior).clamp_(min=0))
+    for label, own in zip(seen.tolist(), smoothed, strict=True):
+        mean[label] = own
+    unseen = torch.ones(len(mean), dtype=torch.bool, device=mean.device).index_fill_(0, seen, False)
+    return mean.masked_fill_(unseen[:, None], 0)
 
 
 def segment_vote(mean: torch.Tensor, segments: torch.Tensor, weight: float) -> torch.Tensor:
-    """`(C, N)`: the probabilities plus `weight` times their mean over the segment of the pixel."""
+    """`(C, N)`: adds `weight` times the mean over the segment of a pixel to its probabilities, in place."""
     sizes = segments.bincount()
     sums = mean.new_zeros(len(mean), len(sizes)).index_add_(1, segments, mean)
-    return mean + (weight * sums / sizes)[:, segments]
+    for own, vote in zip(mean, weight * sums / sizes, strict=True):
+        own += vote[segments]
+    return mean
 
 
 def random_walk(
-    edges: Edges, prior: torch.Tensor, pull: torch.Tensor, iterations: int = ITERATIONS
+    edges: Edges,
+    prior: torch.Tensor,
+    pull: torch.Tensor,
+    iterations: int = ITERATIONS,
+    out: torch.Tensor | None = None,
 ) -> torch.Tensor:
     """Solve (D − W + Γ) x = Γ v: the random walker with prior (Grady, "Multilabel random walker image segmentation
     using prior models", CVPR 2005).
@@ -132,6 +142,7 @@ def random_walk(
         prior: `(C, N)` float32, v.
         pull: `(N,)` float32, the diagonal of Γ.
         iterations: number of steps.
+        out: `(C, N)` float32 for the result; may be `prior`.
 
     Returns:
         `(C, N)` float32, x. It sums to 1 over classes, but single values may lie slightly outside 0 to 1.
@@ -153,9 +164,10 @@ def random_walk(
         product[:, :-width].addcmul_(down, y[:, width:], value=-1)
         return product
 
-    solutions = []
+    solution = torch.empty_like(prior) if out is None else out
     # on a CPU one class at a time, so that all vectors stay in the cache
-    for part in torch.split(prior, 1 if prior.device.type == "cpu" else len(prior)):
+    size = 1 if prior.device.type == "cpu" else len(prior)
+    for part, solved in zip(torch.split(prior, size), torch.split(solution, size), strict=True):
         y = part / root
         residual = pull * root * part - times(y)
         direction = residual.clone()
@@ -167,8 +179,8 @@ def random_walk(
             residual.addcmul_(product, step, value=-1)
             before, squared = squared, residual.square().sum(1, keepdim=True)
             direction.mul_(squared / before.clamp(min=1e-30)).add_(residual)
-        solutions.append(y.mul_(root))
-    return torch.cat(solutions)
+        torch.mul(y, root, out=solved)
+    return solution
 
 
 def _normalised(values: torch.Tensor) -> torch.Tensor:

@@ -20,6 +20,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from lowpix.errors import InputError, WorkError
+from lowpix.reveal.acquisition import find_acquisition
 from lowpix.storage import write_bytes
 from lowpix.study.settings import processor
 from lowpix.study.threads import one_thread
@@ -47,6 +48,13 @@ class Cluster(Generic[Unit, Result]):
     seen: Callable[[str], None]
     """Is told each kind of processor that has done a unit, once."""
     patience: float = PATIENCE
+    acquisitions: tuple[str, ...] = ()
+    """Acquisitions that units use. Workers must have the user's own functions among them, unchanged."""
+
+    @property
+    def own(self) -> dict[str, str]:
+        """Digests of the user's own acquisition functions, by `module:function`."""
+        return {name: find_acquisition(name).source for name in self.acquisitions if ":" in name}
 
 
 @dataclass(frozen=True)
@@ -106,7 +114,7 @@ def on_cluster(
     """
     from distributed import CancelledError, KilledWorker, wait
 
-    waiting, lost, running = deque(units), list[Unit](), dict["Future[Any]", Unit]()
+    waiting, lost, running, own = deque(units), list[Unit](), dict["Future[Any]", Unit](), cluster.own
     kinds: set[str] = set()
     with _connected(cluster) as client:
         try:
@@ -121,7 +129,7 @@ def on_cluster(
                     )
                 while waiting and len(running) < sum(threads.values()):
                     unit = waiting.popleft()
-                    sent = client.submit(_do, cluster.send(unit), identity(), pure=False, retries=0)
+                    sent = client.submit(_do, cluster.send(unit), identity(), own, pure=False, retries=0)
                     running[sent] = unit
                 show(f"{len(threads)} workers, {len(running)} units in flight")
                 if not running:
@@ -196,14 +204,28 @@ def _threads(client: "Client", address: str) -> dict[str, int]:
     return found
 
 
-def _do(unit: Callable[[], Iterable[Any]], expected: Identity) -> tuple[str, list[Any]]:
+def _do(unit: Callable[[], Iterable[Any]], expected: Identity, own: Mapping[str, str]) -> tuple[str, list[Any]]:
     """On a worker: the kind of its processor, and all results of a unit."""
     from distributed import get_worker
 
+    worker = f"--cluster: worker {get_worker().address}"
     if different := identity().difference(expected):
-        raise InputError(f"--cluster: worker {get_worker().address} runs {different}: install the same everywhere")
+        raise InputError(f"{worker} runs {different}: install the same everywhere")
+    for name, digest in own.items():
+        try:
+            same = _loaded(name) == digest
+        except InputError as fault:
+            raise InputError(f"{worker}: {fault}: copy it there") from None
+        if not same:
+            raise InputError(f"{worker} has another {name}: copy yours there, and restart it")
     with ONE_UNIT, one_thread():
         return processor(), list(unit())
+
+
+@cache
+def _loaded(acquisition: str) -> str:
+    """The digest of the user's function as this process loaded it: a later change to its file has no effect."""
+    return find_acquisition(acquisition).source
 
 
 @cache

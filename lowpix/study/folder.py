@@ -146,7 +146,13 @@ class Study(Generic[Run, Tables]):
 
     def keep_workers(self, processor: str) -> None:
         """Record the kind of processor of a cluster's workers. Raises InputError if it was another before."""
-        keep_section(self.folder / "study.toml", "workers", {"processor": processor})
+        try:
+            keep_section(self.folder / "study.toml", "workers", {"processor": processor})
+        except InputError:
+            raise InputError(
+                f"--cluster: a worker's processor is {processor}, and study.toml names another of earlier "
+                "workers: their runs cannot be compared, so use workers of one kind, or --fresh"
+            ) from None
 
     def remove(self) -> None:
         """Remove the files that the study wrote, and no others.

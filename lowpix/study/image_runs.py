@@ -82,7 +82,11 @@ class Run:
 
 
 class Tables(NamedTuple):
-    """The three tables of an image study, with the columns CURVES, REVEALED and SUMMARY."""
+    """The three tables of an image study, with the columns CURVES, REVEALED and SUMMARY.
+
+    `Study(folder, IMAGES).tables()` reads those of a folder. pandas alone takes an image `001` in summary.csv for
+    the number 1, unless it is told otherwise: `pd.read_csv("summary.csv", dtype={"image": str})`.
+    """
 
     curves: pd.DataFrame
     revealed: pd.DataFrame

@@ -139,7 +139,7 @@ def number_regions(axes: Axes, labels: NDArray[np.uint8]) -> None:
     """Write the id of each class of a label map `(H, W)` where its regions are thickest, if there is room."""
     for label in np.setdiff1d(labels, [IGNORE]):
         depth = ndimage.distance_transform_cdt(np.pad(labels == label, 1), "chessboard")[1:-1, 1:-1]
-        row, column = np.unravel_index(depth.argmax(), depth.shape)
+        row, column = divmod(int(depth.argmax()), depth.shape[1])
         if depth[row, column] * 2 > labels.shape[1] / 40:
             text = axes.text(column, row, str(label), size=7, ha="center", va="center", color="black")
             text.set_path_effects([Stroke(linewidth=1.5, foreground="white"), Normal()])
