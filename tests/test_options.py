@@ -211,6 +211,7 @@ def test_no_number_may_be_so_large_or_small_that_a_study_never_ends_or_runs_out_
 
 SHARES = (
     "oracle_noise",
+    "oracle_border_noise",
     "oracle_refusal",
     "target",
     "targets",
