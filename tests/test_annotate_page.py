@@ -195,12 +195,17 @@ def test_keys_clicks_undo_and_all_the_rest(tmp_path: Path, browser: Any, faults:
         saved(page)
         assert len({(row, column) for row, column, *_ in standing(running)}) == len(standing(running))
 
-        # Enter goes on to the next image; undo comes back from it, and says so
+        # Enter goes on to the next image; a network trains on those that are done; undo comes back, and says so
         second.close()
         page.locator("#photo").focus()
+        page.keyboard.press("m")
+        says(page, "no image is done yet")
         page.keyboard.press("Enter")
         says(page, "photo_1")
         asked(page)
+        wait_for("the label map is saved", lambda: running.out.joinpath("study.toml").exists())
+        wait_for("the network", lambda: page.keyboard.press("m") or page.inner_text("#network"))
+        says(page, "A network of 1 image is being trained")
         page.keyboard.press("Backspace")
         says(page, "in image photo_0")
         assert running.view(1)["status"] == "open"

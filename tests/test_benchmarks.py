@@ -13,7 +13,6 @@ import torch
 from annotate_pages import needs_chromium
 from torch.utils.flop_counter import FlopCounterMode
 
-from benchmarks import asking
 from benchmarks.agreement import shared
 from benchmarks.floors import round_of_mlp
 from benchmarks.plain_mlp import PlainMLP
@@ -59,20 +58,6 @@ def test_a_smoke_run_measures_every_row(name: str, tmp_path: Path) -> None:
         assert set(table["what"]) == expected
         assert set(table["unit"]) >= {"s CPU", "s wall", "pixels", "accuracy", "accuracy at 8 pixels"}
         assert table["baseline"].notna().all()
-
-
-def test_keys_and_clicks_are_counted_as_the_readme_counts_them(tmp_path: Path) -> None:
-    """Medians that other code computes from the same runs; seconds by hand."""
-    asking.command(asking.Options(out=tmp_path))
-    table = pd.read_csv(tmp_path / "seconds.csv").set_index(["study", "way", "target"])
-    camvid = table.loc["camvid_image"]
-    answers = {("keys", 0.9): 79, ("keys", 0.95): 214, ("clicks", 0.95): 106}
-    assert {key: int(camvid.loc[key, "median_answers"]) for key in answers} == answers
-    seconds = float(camvid.loc[("clicks", 0.95), "median_seconds"])
-    assert seconds == pytest.approx(5 * 0.9 + 101 * 2.4, abs=2.4)  # the median may lie between two clicks
-    assert camvid.loc[("keys", 0.98), "median_seconds"] == ">900"  # 1,000 keys
-    noc = pd.read_csv(tmp_path / "noc.csv")
-    assert (noc["noc"] <= noc["cap"]).all()
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ from string import ascii_lowercase, ascii_uppercase, digits
 from lowpix.data.folder import classes_and_keys
 from lowpix.errors import InputError
 
-COMMANDS = frozenset("unvpsoxac? ")
+COMMANDS = frozenset("unvpsoxacm? ")
 """Keys that the page uses itself, beside those with names such as Enter."""
 FREE = [key for key in digits[1:] + "0" + ascii_lowercase + ascii_uppercase if key not in COMMANDS]
 """Keys for classes without one of their own, in the order of use."""

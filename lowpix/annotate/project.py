@@ -24,6 +24,7 @@ from lowpix.annotate.keys import keys_of
 from lowpix.annotate.options import Options
 from lowpix.annotate.safety import is_own
 from lowpix.annotate.store import Store
+from lowpix.annotate.trainer import Trainer
 from lowpix.annotate.view import Stop
 from lowpix.data import Dataset, spread
 from lowpix.data.folder import classes_and_keys
@@ -67,6 +68,7 @@ class Project:
         except BaseException:
             self.store.close()
             raise
+        self.trainer = Trainer(self.out / "network.log")
         self._writing = Lock()
 
     @cached_property
@@ -112,18 +114,38 @@ class Project:
         done = [image for image in self.store.images() if image.status == "done"]
         return sum(image.saved != self.store.answers(image.id)[-1].number for image in done)
 
+    def train(self) -> None:
+        """Train a network on the images that are done, beside the page. Raises InputError if there are none."""
+        self.write()
+        done = sum(image.saved is not None for image in self.store.images())
+        if not done:
+            raise InputError("no image is done yet, so there is nothing to train a network on")
+        out = self.out.with_name(f"{self.out.name}_network")
+        arguments = [*self._training(out), "--settings", "pseudo", "--fresh"]
+        ready = f"is ready. To label photographs with it: {shlex.join(self._prediction(out))}"
+        what = f"A network of {done} image{'s' * (done > 1)}"
+        self.trainer.start("lowpix.dataset_study", arguments, what, ready)
+
     def next_commands(self) -> list[str]:
         """The commands that train a network on the labels, and label the other photographs."""
-        options = self.options
-        data = f"--dataset {options.dataset}"
-        data += f" --data-root {shlex.quote(str(options.data_root))}" if options.data_root else ""
-        if not self.fixed_classes:
-            data += f" --classes {shlex.quote(','.join(name for name, _ in self.store.classes()))}"
         out = self.out.with_name(f"{self.out.name}_model")
-        model = f"{out}/models/pseudo-{options.max_pixels}/{options.seed}.safetensors"
-        study = f"python -m lowpix.dataset_study {data} --image-study {shlex.quote(str(self.out))} --out {out}"
-        predict = f"python -m lowpix.predict {shlex.quote(str(options.data_root))} --model {model}"
-        return [study, *([predict] if options.dataset == "folder" else [])]
+        commands = [["python", "-m", "lowpix.dataset_study", *self._training(out)]]
+        if self.options.dataset == "folder":
+            commands.append(self._prediction(out))
+        return [shlex.join(command) for command in commands]
+
+    def _training(self, out: Path) -> list[str]:
+        """The arguments of dataset_study to train a network on the labels."""
+        options = self.options
+        data = ["--dataset", options.dataset]
+        data += ["--data-root", str(options.data_root)] if options.data_root else []
+        data += [] if self.fixed_classes else ["--classes", ",".join(name for name, _ in self.store.classes())]
+        return [*data, "--image-study", str(self.out), "--out", str(out)]
+
+    def _prediction(self, out: Path) -> list[str]:
+        """The command that labels photographs by the network that was trained."""
+        model = out / f"models/pseudo-{self.options.max_pixels}/{self.options.seed}.safetensors"
+        return ["python", "-m", "lowpix.predict", str(self.options.data_root or "PHOTOS"), "--model", str(model)]
 
     @lru_cache(4)  # noqa: B019 - one project a process
     def _true_labels(self, name: str) -> NDArray[np.uint8]:
@@ -196,7 +218,16 @@ def annotate(options: Options) -> Project:
         engine.start()
         if options.export == "none":
             truth = project.truth if options.simulate else None
-            server = Server(project.store, engine, project.dataset, project.fixed_classes, truth, project.write)
+            server = Server(
+                project.store,
+                engine,
+                project.dataset,
+                project.fixed_classes,
+                truth,
+                project.write,
+                project.train,
+                project.trainer,
+            )
             published.append(server.publish)
             _serve(server, options, uvicorn)
         if left := project.unfinished():
@@ -208,6 +239,7 @@ def annotate(options: Options) -> Project:
             print("\n".join(f"  {line}" for line in project.next_commands()))
         return project
     finally:
+        project.trainer.close()
         engine.close()
         project.store.close()
 

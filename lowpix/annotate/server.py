@@ -25,6 +25,7 @@ from lowpix.annotate.keys import COMMANDS
 from lowpix.annotate.requests import do
 from lowpix.annotate.safety import App, Safety
 from lowpix.annotate.store import Store
+from lowpix.annotate.trainer import Trainer
 from lowpix.data import Dataset
 from lowpix.errors import InputError
 from lowpix.reveal.log import UNSURE, VOID
@@ -49,6 +50,8 @@ class Server:
         fixed_classes: whether the data set names its classes itself, so that the page cannot change them.
         truth: gives the true label of a pixel, to simulate a person; None for a person.
         export: writes tables and exports, and returns a line that says where they are.
+        train: begins to train a network on the images that are done.
+        trainer: says how far that is.
     """
 
     def __init__(
@@ -59,9 +62,13 @@ class Server:
         fixed_classes: bool,
         truth: Callable[[int, int, int], int] | None,
         export: Callable[[], str],
+        train: Callable[[], None],
+        trainer: Trainer,
     ) -> None:
         self._store, self._engine, self._dataset = store, engine, dataset
         self._fixed, self._truth, self._export = fixed_classes, truth, export
+        self._train, self._trainer = train, trainer
+        trainer.ended = self._publish_all
         self._listeners: dict[asyncio.Event, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ends = False
@@ -80,6 +87,7 @@ class Server:
             Route("/api/do", self._do, methods=["POST"]),
             Route("/api/classes", self._change_classes, methods=["POST"]),
             Route("/api/export", self._write, methods=["POST"]),
+            Route("/api/train", self._begin_training, methods=["POST"]),
         ]
         faults: Any = {InputError: _refused, OSError: _failed}
         return Safety(Starlette(routes=routes, lifespan=self._lifespan, exception_handlers=faults), host, token)
@@ -88,6 +96,10 @@ class Server:
         """Send the view of an image to the pages that show it; may be called from any thread."""
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake, image)
+
+    def _publish_all(self) -> None:
+        for image in set(self._listeners.values()):
+            self.publish(image)
 
     def end(self) -> None:
         """Let pages go, so that the server can stop."""
@@ -172,6 +184,7 @@ class Server:
                 {"name": name, "key": key, "colour": colour}
                 for (name, key), colour in zip(classes, palette, strict=False)
             ],
+            "network": self._trainer.line,
             "clicks": sum(clicks.values()),
             "seconds": each,
             "left": each * open_ * sum(spent) / len(spent) if each and spent else None,
@@ -250,6 +263,13 @@ class Server:
     async def _write(self, request: Request) -> Response:
         await _body(request, dict)
         return JSONResponse({"line": await run_in_threadpool(self._export)})
+
+    async def _begin_training(self, request: Request) -> Response:
+        await _body(request, dict)
+        await run_in_threadpool(self._train)
+        for event in self._listeners:
+            event.set()
+        return JSONResponse({})
 
 
 @lru_cache(1)

@@ -212,6 +212,10 @@ const ACTIONS = {
   previous: () => { notice = ""; open(neighbour(-1)); },
   absent: () => view?.hint != null && queue.add({ type: "absent", image, class: view.hint }),
   audit: () => { auditing = true; queue.add({ type: "audit", image }); },
+  train: () => {
+    tell("A network will be trained on the images that are done, while you go on.");
+    ask("/api/train", {}).catch((fault) => tell(`${fault.message}.`));
+  },
   overlay: () => {
     picture.overlay = (picture.overlay + 1) % OVERLAYS.length;
     tell(`Overlay: ${OVERLAYS[picture.overlay]}.`);

@@ -21,6 +21,7 @@ export const COMMANDS = [
   ["n", "n", "next", "next image", "next"],
   ["x", "x", "not here", "the class that the page misses is not in this image", "absent"],
   ["a", "a", "audit", "audit: 20 random pixels tell how much is right", "audit"],
+  ["m", "m", "model", "train a network on the images that are done, while you go on", "train"],
   ["c", "c", "classes", "add or rename classes", "edit"],
   ["?", "?", "all keys", "this sheet", "help"],
 ];
@@ -70,6 +71,7 @@ export function showCounts(view) {
   byId("counts").textContent = parts.join(" · ");
   const last = done.slice(-8).map(([, , , clicks]) => clicks);
   byId("images").textContent = last.length ? `Answers for the last finished images: ${last.join(", ")}` : "";
+  byId("network").textContent = view.network;
   byId("audit").textContent = view.audit ? auditLine(view.audit) : "";
 }
 

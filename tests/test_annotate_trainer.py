@@ -1,0 +1,93 @@
+"""The network that is trained beside the page: at low priority, one at a time, never longer than the server."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+from annotate_pages import CLASSES, photographs, truth, wait_for
+from refusals import refused
+
+from lowpix.annotate import Options, Project
+from lowpix.annotate.engine import Engine
+from lowpix.annotate.requests import do
+from lowpix.annotate.trainer import Trainer
+from lowpix.annotate.view import Stop
+from lowpix.command import parse
+from lowpix.dataset_study import Options as DatasetOptions
+from lowpix.dataset_study import dataset_study
+from lowpix.predict import Options as PredictOptions
+from lowpix.predict import predict
+
+
+def test_it_runs_at_low_priority_and_says_how_it_ended(tmp_path: Path) -> None:
+    trainer, ended = Trainer(tmp_path / "log"), []
+    trainer.ended = lambda: ended.append(trainer.line)
+    trainer.start("timeit", ["-n1", "-r1", "import os; print('priority', os.nice(0))"], "A network", "is ready")
+    assert trainer.line == "A network is being trained, at low priority."
+    wait_for("the end", lambda: ended)
+    assert ended == ["A network is ready"]
+    own = psutil.Process().nice()
+    assert f"priority {min(19, own + 10)}" in (tmp_path / "log").read_text()
+    trainer.start("json.tool", ["none.json"], "Another", "is ready")
+    wait_for("the end", lambda: len(ended) == 2)
+    assert "Another was not trained" in ended[1]
+    assert "none.json" in ended[1]
+
+
+def test_one_at_a_time_and_none_after_the_end(tmp_path: Path) -> None:
+    trainer = Trainer(tmp_path / "log")
+    trainer.start("http.server", ["0"], "A network", "is ready")
+    trainer.start("timeit", ["pass"], "A second one", "is ready")
+    assert trainer.line.startswith("A network")
+    (child,) = [one for one in psutil.Process().children() if str(psutil.Process().pid) in one.cmdline()]
+    trainer.close()
+    assert not child.is_running()
+
+
+def test_it_ends_with_a_server_that_is_killed(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; from lowpix.annotate.trainer import Trainer\n"
+        "trainer = Trainer(Path(sys.argv[1]))\n"
+        "trainer.start('http.server', ['0'], 'A network', 'is ready')\n"
+        "print(trainer._process.pid, flush=True); time.sleep(600)"
+    )
+    log = tmp_path / "log"
+    with subprocess.Popen([sys.executable, "-c", code, str(log)], stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        child = psutil.Process(int(server.stdout.readline()))
+        wait_for("the command", child.net_connections)
+        server.kill()
+    wait_for("the end", lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_network_is_trained_on_the_images_that_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = photographs(tmp_path / "my photos", 2)
+    project = Project(Options(photos=photos, classes=",".join(CLASSES), browser=False))
+    with refused("no image is done yet"):
+        project.train()
+    stop = Stop("person", 1000, 0.9)
+    engine = Engine(project.store, project.dataset(), project.out, stop, project.save, lambda image: None)
+    engine.start()
+    engine.look_at(1)
+    wait_for("the size", lambda: engine.view(1)["size"])
+    for row, column in [(row, column) for row in (5, 30, 55) for column in (10, 40, 70)]:
+        place = {"image": 1, "row": row, "column": column, "answer": int(truth()[row, column])}
+        told = {"uid": f"answer-{row}-{column}", "type": "answer", "kind": "shown", "seconds": 1, **place}
+        do(project.store, [told])
+    do(project.store, [{"uid": "status-of-1", "type": "status", "image": 1, "status": "done"}])
+    engine.changed(1)
+    engine.finish()
+    engine.close()
+
+    started: list[tuple[str, list[str], str, str]] = []
+    monkeypatch.setattr(project.trainer, "start", lambda *given: started.append(given))
+    project.train()
+    ((module, arguments, what, ready),) = started
+    assert (module, what) == ("lowpix.dataset_study", "A network of 1 image")
+    dataset_study(parse(DatasetOptions, [*arguments, "--epochs", "1", "--width", "4"], module))
+    model = tmp_path / "my photos_labelled_network/models/pseudo-1000/0.safetensors"
+    assert f"'{model}'" in ready
+    assert predict(PredictOptions(photos, model, tmp_path / "labels")) == 2
+    project.store.close()
