@@ -316,7 +316,7 @@ class ImageSession:
         return labels, confidence, scores
 
     def smoothed(self, mean: torch.Tensor) -> torch.Tensor:
-        """The mean probabilities of all pixels, or points of the lattice, `(C, N)`, overwritten: smoothed, if so set."""
+        """Smooth, if so set, the mean probabilities `(C, N)` of all pixels, or points of the lattice, in place."""
         if self.edges is None or not self._smooths():
             return mean
         edges, (known, answers) = self.edges, self.labelled_rows()
