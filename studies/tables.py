@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from lowpix.compare.comparable import JOIN
@@ -14,8 +15,9 @@ from lowpix.compare.comparison import read_comparison
 from lowpix.storage import write_bytes
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import IMAGES
+from lowpix.study.intervals import interval
 from lowpix.study.overview import median_to_target
-from lowpix.study.tables import pixels_to
+from lowpix.study.tables import pixels_to, pixels_to_stay
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -96,6 +98,32 @@ def agreement() -> Rows:
     yield ["", *columns.values()]
     for function in shares.sort_values("ensemble-4", ascending=False).index:
         yield [str(function), *(f"{100 * shares.loc[function, column]:.0f} %" for column in columns)]
+
+
+def resolution() -> Rows:
+    """Mean pixels of the same scenes at three sizes, first passage and staying, and ratios to the largest."""
+    curves = {rows: Study(RESULTS / "camvid_resolution" / str(rows), IMAGES).tables().curves for rows in (90, 180)}
+    largest = Study(RESULTS / "defaults_camvid", IMAGES).tables().curves
+    largest = largest[largest["setting"] == "mlp-facility-edges"]
+    curves[360] = largest[largest["image"].isin(curves[90]["image"])]
+    targets = (0.85, 0.9, 0.95)
+    yield ["", *(text for target in targets for text in (f"{100 * target:.0f} %", "to stay", "against 360 rows"))]
+    for rows, rounds in curves.items():
+        cells = []
+        for target in targets:
+            first, stays = (_capped(of(rounds, target)) for of in (pixels_to, pixels_to_stay))
+            ratios = np.log(first / _capped(pixels_to(curves[360], target)))
+            ends = interval(ratios, pd.Series(ratios.index, index=ratios.index), 0.95)
+            middle, low, high = np.exp([ratios.mean(), *ends])
+            against = "" if rows == 360 else f"× {middle:.2f} [{low:.2f}, {high:.2f}]"
+            cells += [f"{first.mean():.0f}", f"{stays.mean():.0f}", against]
+        yield [f"{rows} × {rows * 4 // 3}", *cells]
+
+
+def _capped(runs: pd.DataFrame) -> pd.Series:
+    """Pixels by image, the mean over seeds; LAST for a run that needs more."""
+    pixels = runs["pixels"].astype(float).fillna(LAST).clip(upper=LAST)
+    return pixels.groupby(runs["image"]).mean()
 
 
 def defaults() -> Rows:
@@ -222,6 +250,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
         acquisitions,
         acquisitions_at_the_end,
         agreement,
+        resolution,
         defaults,
         camvid_dataset,
         nuclei_dataset,
