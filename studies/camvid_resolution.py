@@ -1,8 +1,9 @@
 """python studies/camvid_resolution.py --data-root DATA: does a smaller picture of a scene need fewer pixels?
 
 Twelve CamVid train images of defaults_camvid.toml, four of each drive, at 90 and 180 rows, by default, to 400
-pixels, two seeds. At 360 rows they are in results/defaults_camvid. A smaller image is the mean of blocks of pixels;
-its label map takes one pixel of each block. Leaves results/camvid_resolution/<rows>; a run that is stopped goes on.
+pixels, two seeds. At 360 rows they are in results/defaults_camvid. A smaller image is the mean of blocks of
+pixels; its label map takes one pixel of each block. Leaves results/camvid_resolution/<rows>; a run that is
+stopped goes on.
 """
 
 from dataclasses import dataclass
