@@ -30,6 +30,7 @@ def test_a_model_of_transformers_asks(tmp_path: Path) -> None:
         class_weights=True,
         select="validation",
         first_epochs=3,
+        full=False,
     )
     rounds = tables.rounds.query("setting == 'deeplab-bald'")
     assert list(rounds["asked"]) == [6, 12, 18]
@@ -58,7 +59,8 @@ def test_an_annotator_errs_at_borders_alone(tmp_path: Path) -> None:
 
 
 def test_top_keeps_its_distance(tmp_path: Path) -> None:
-    tables = study(tmp_path, acquisition=("entropy", "power_bald"), selection="top", spacing=3, full=False)
+    options = {"selection": "top", "spacing": 3, "full": False, "max_pixels": 12}
+    tables = study(tmp_path, acquisition=("entropy", "power_bald"), **options)
     for _, told in tables.revealed.query("round > 0").groupby(["setting", "image", "round"]):
         pixels = told[["row", "column"]].to_numpy()
         apart = np.abs(pixels[:, None] - pixels[None]).max(-1) + 99 * np.eye(len(pixels))
