@@ -142,12 +142,13 @@ def _work(
         return
     stacks = device.type == "cuda" and all(find_network(name).stacks for name in options.network)
     stack = options.stack or (64 if stacks else 1)
-    # no case is kept in a variable, because it holds the features of a whole image; the first run uses them up
+    # no case is kept in a variable, because it holds the features of a whole image
+    # the first run in this process uses up what its estimate prepared
     first = next(unit for unit in units if any((one.name, unit[1], unit[0]) not in finished for one in settings))
-    prepared = {first[0]: Shared()}
+    prepared = {first[0]: Shared()} if options.jobs == 1 and options.cluster is None else {}
     each = [
         seconds_a_run(
-            setting.start(dataset, first, device, prepared[first[0]], oracles and _nobody), setting.schedule
+            setting.start(dataset, first, device, prepared.get(first[0]), oracles and _nobody), setting.schedule
         )
         for setting in settings[:: len(options.acquisition)]  # all acquisitions take about as long
     ]

@@ -150,8 +150,8 @@ class Study(Generic[Run, Tables]):
             keep_section(self.folder / "study.toml", "workers", {"processor": processor})
         except InputError:
             raise InputError(
-                f"--cluster: a worker's processor is {processor}, and study.toml names another of earlier "
-                "workers: their runs cannot be compared, so use workers of one kind, or --fresh"
+                f"--cluster: a worker's processor is {processor}, and study.toml names another of earlier ones: "
+                "their runs cannot be compared, so use workers of one kind, or --fresh"
             ) from None
 
     def remove(self) -> None:

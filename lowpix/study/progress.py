@@ -1,6 +1,7 @@
 """What runs in progress say of themselves, for the bar: each process writes a line to a file of its own."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,8 @@ class Progress:
 
     def say(self, line: str) -> None:
         """Say how far this process is; an empty line if it works on no run."""
-        (self.folder / str(os.getpid())).write_text(line, encoding="utf-8")
+        with suppress(OSError):  # a full disk must not end a study for the sake of its bar
+            (self.folder / str(os.getpid())).write_text(line, encoding="utf-8")
 
     def said(self) -> str:
         """The line of one run in progress, and the number of others."""

@@ -10,7 +10,7 @@ from lowpix.data.check import Report, require_sound
 from lowpix.data.sent import Sent
 from lowpix.errors import InputError
 
-MOST_SENT = 4e9  # bytes of images and label maps that travel with the training of one network
+MOST_SENT = 2e9  # bytes of images and label maps that travel with a network; the scheduler holds those in flight
 SAMPLED = 15  # number of images that the median size is taken of
 
 
