@@ -18,6 +18,7 @@ SETTINGS = {
     "dataset": "camvid",
     "acquisition": ["margin"],
     "smoothing": ["none"],
+    "carry_over": ["none"],
     "images": None,
     "limit": 16,
     "repeats": 1,

@@ -48,7 +48,6 @@ class Setting:
 
     network: str
     smoothing: str
-    carry_over: str
     members: int | None
     dropout: float
     samples: int
@@ -60,6 +59,7 @@ class Setting:
     ask_void: bool = False
     oracle_noise: float = 0
     oracle_refusal: float = 0
+    carry_over: str = "none"
 
     @property
     def name(self) -> str:
