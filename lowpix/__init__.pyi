@@ -16,6 +16,9 @@ from .reveal.session import ImageSession as ImageSession
 from .reveal.session import Prediction as Prediction
 from .reveal.session import Selection as Selection
 from .reveal.session import fit as fit
+from .segmenter.carry_over import Finished as Finished
+from .segmenter.carry_over import carried_model as carried_model
+from .segmenter.carry_over import prior_of as prior_of
 from .segmenter.evaluation import label_image as label_image
 from .segmenter.model import Model as Model
 from .segmenter.model import load_model as load_model

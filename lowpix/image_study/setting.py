@@ -48,7 +48,6 @@ class Setting:
 
     network: str
     smoothing: str
-    carry_over: str
     members: int | None
     dropout: float
     samples: int
@@ -60,9 +59,10 @@ class Setting:
     ask_void: bool = False
     oracle_noise: float = 0
     oracle_refusal: float = 0
+    carry_over: str = "none"
+    grid: int = 1
     given: Mapping[Unit, NDArray[np.int64]] | None = None
     """The pixels to ask, if an earlier study chose them."""
-    grid: int = 1
 
     @property
     def name(self) -> str:
