@@ -18,6 +18,7 @@ import tyro
 from lowpix.command import run
 from lowpix.dataset_study import Options as DatasetOptions
 from lowpix.dataset_study import dataset_study
+from lowpix.dataset_study.options import SettingName
 from lowpix.errors import InputError
 from lowpix.image_study import Options as ImageOptions
 from lowpix.image_study import image_study
@@ -65,7 +66,7 @@ def three_ways(options: Options) -> pd.DataFrame:
         raise InputError(f"{options.active}: is no active study (python -m lowpix.active_study makes one)")
     settings = read_settings(record)
     out = options.out or options.active.with_name(f"{options.active.name}_ways")
-    place = {"data_root": options.data_root, "jobs": options.jobs}
+    place: dict[str, Any] = {"data_root": options.data_root, "jobs": options.jobs}
     chosen = ImageOptions(
         **_shared(ImageOptions, settings, "acquisition", "first_pixels", "pixels_per_round", "percent", "network"),
         **place,
@@ -80,8 +81,13 @@ def three_ways(options: Options) -> pd.DataFrame:
         pixels_per_round=settings["pixels_per_round"],
         out=out / "images_both",
     )
+    # first the pixels of the active study, so that one that lacks some is refused before any work
+    works: list[tuple[str, ImageOptions, tuple[SettingName, ...]]] = [
+        ("both", given, ("pseudo", "sparse")),
+        ("alone", chosen, ("pseudo", "full")),
+    ]
     parts = []
-    for name, images, kinds in (("alone", chosen, ("pseudo", "full")), ("both", given, ("pseudo", "sparse"))):
+    for name, images, kinds in works:
         final = DatasetOptions(
             **_shared(DatasetOptions, settings, "acquisition", "epochs", "learning_rate"),
             **place,
@@ -108,8 +114,9 @@ def _shared(kind: Any, settings: dict[str, Any], *but: str) -> dict[str, Any]:
 def _epochs(settings: dict[str, Any]) -> int:
     """Epochs that the last network of the active study was trained for, in all its rounds if they were warm."""
     schedule = Schedule(settings["first_pixels"], settings["pixels_per_round"], settings["max_pixels"])
-    later, first = settings["epochs"], settings.get("first_epochs") or settings["epochs"]
-    return int(first + (len(schedule.asked()) - 1) * later if settings["start"] == "warm" else later)
+    later, rounds = settings["epochs"], len(schedule.asked())
+    first = settings.get("first_epochs", later)
+    return int(first + (rounds - 1) * later if settings["start"] == "warm" or rounds == 1 else later)
 
 
 def command(options: Options) -> None:

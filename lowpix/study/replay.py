@@ -40,7 +40,7 @@ def pixels_of(
         raise InputError(f"--pixels-of {folder}: has no tables yet: finish this study first") from None
     there = sorted(curves.loc[curves["acquisition"] == acquisition, "setting"].unique())
     if len(there) != 1:
-        held = ", ".join(there) or f"only {', '.join(sorted(curves['acquisition'].unique()))}"
+        held = ", ".join(there) or ", ".join(sorted(curves["acquisition"].unique())) or "no finished run"
         raise InputError(f"--acquisition {acquisition}: must name one setting of {folder}, which has {held}")
     found = {}
     of_setting = revealed[revealed["setting"] == there[0]].sort_values("order")
