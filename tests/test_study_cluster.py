@@ -26,6 +26,12 @@ distributed = pytest.importorskip("distributed")
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn_images")]
 SCENES: dict[str, Any] = {"scene_size": (24, 32), "scene_count": 4, "max_pixels": 7, "stop": "budget"}
 
+UNDRAWN = """
+import runpy, lowpix.image_study.study
+lowpix.image_study.study.image_pictures = lambda *_, **__: {}
+runpy.run_module("lowpix.image_study", run_name="__main__")
+"""
+
 
 def tables(out: Path) -> list[pd.DataFrame]:
     names = ("curves.parquet", "revealed.parquet")
@@ -115,7 +121,7 @@ def test_without_a_worker_or_a_scheduler_one_is_told_after_a_bounded_wait(tmp_pa
 def test_ctrl_c_leaves_tables_and_no_work_on_the_cluster(two: Machines, tmp_path: Path) -> None:
     out = tmp_path / "out"
     given = ["--scene-size", "24", "32", "--scene-count", "20", "--max-pixels", "150", "--stop", "budget"]
-    command = [sys.executable, "-m", "lowpix.image_study", *given, "--cluster", two.address, "--out", str(out)]
+    command = [sys.executable, "-c", UNDRAWN, *given, "--cluster", two.address, "--out", str(out)]
     paths = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command,
