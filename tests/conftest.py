@@ -3,13 +3,16 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hypothesis
 import matplotlib as mpl
 import pytest
 import torch
-from cluster_machines import Machines, machines
 from data_samples import DATA
+
+if TYPE_CHECKING:
+    from cluster_machines import Machines
 
 mpl.use("Agg")
 # A busy machine is no fault, and what passed must pass again: HYPOTHESIS_PROFILE=default looks for new examples.
@@ -35,15 +38,17 @@ def data_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def farm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machines]:
+def farm(tmp_path_factory: pytest.TempPathFactory) -> "Iterator[Machines]":
     """A scheduler of dask, shared by all tests; `two` has its workers."""
     pytest.importorskip("distributed")
-    with machines(tmp_path_factory.mktemp("cluster")) as made:
+    from cluster_machines import machines  # imports the package, which other tests need not
+
+    with machines(tmp_path_factory.mktemp("cluster"), SCHEDULER__ALLOWED_FAILURES=1) as made:
         yield made
 
 
 @pytest.fixture
-def two(farm: Machines) -> Machines:
+def two(farm: "Machines") -> "Machines":
     """A scheduler with at least two workers. They take seconds to start, so they live until a test kills them."""
     return farm.require(2)
 

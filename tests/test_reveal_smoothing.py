@@ -115,8 +115,8 @@ def test_smoothing_takes_noise_from_regions_and_keeps_their_border() -> None:
     noisy = torch.from_numpy(truth.ravel()) * 1.0 + torch.randn(truth.size, generator=draw) * 0.7
     mean = torch.stack([1 - noisy, noisy]).mul(2).softmax(0)
     asked = torch.tensor([5 * 40 + 5, 5 * 40 + 30])
-    labels = smooth(Edges.of(picture, CPU), mean, asked, torch.tensor([0, 1])).argmax(0).view(truth.shape).numpy()
     before = mean.argmax(0).view(truth.shape).numpy()
+    labels = smooth(Edges.of(picture, CPU), mean, asked, torch.tensor([0, 1])).argmax(0).view(truth.shape).numpy()
     assert (before != truth).mean() > 0.1
     assert (labels == truth).all()
 

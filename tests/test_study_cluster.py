@@ -6,39 +6,31 @@ import signal
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pandas as pd
 import pytest
-from cluster_machines import Machines, machines, wait_for
-from cluster_tasks import faulty, mortal, slow, tenfold
+from cluster_machines import Machines, cluster_of, done, machines, wait_for
+from cluster_tasks import faulty, tenfold
 from refusals import refused
 from stopped_runs import ROOT
 
 from lowpix.errors import WorkError
 from lowpix.image_study import Options, image_study
-from lowpix.study.cluster import Cluster, identity, on_cluster, source_digest
+from lowpix.study.cluster import identity, on_cluster, source_digest
 from lowpix.study.work import work
 
 distributed = pytest.importorskip("distributed")
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("undrawn_images")]
-TESTS = Path(__file__).parent
 SCENES: dict[str, Any] = {"scene_size": (24, 32), "scene_count": 4, "max_pixels": 7, "stop": "budget"}
 
-
-def cluster(address: str, task: Callable[[int], Iterable[int]], patience: float = 120) -> Cluster[int, int]:
-    return Cluster(address, lambda unit: partial(task, unit), lambda processor: None, patience)
-
-
-def done(machines: Machines, task: Callable[[int], Iterable[int]], units: int, patience: float = 120) -> list[int]:
-    """The results of units 0, 1, 2, …, sorted."""
-    return sorted(on_cluster(cluster(machines.address, task, patience), range(units), lambda text: None))
+UNDRAWN = """
+import runpy, lowpix.image_study.study
+lowpix.image_study.study.image_pictures = lambda *_, **__: {}
+runpy.run_module("lowpix.image_study", run_name="__main__")
+"""
 
 
 def tables(out: Path) -> list[pd.DataFrame]:
@@ -67,7 +59,7 @@ def test_a_study_is_the_same_as_in_this_process(two: Machines, tmp_path: Path) -
 
 
 def test_results_come_back_and_progress_is_shown(two: Machines, capsys: pytest.CaptureFixture[str]) -> None:
-    others = cluster(two.address, tenfold)
+    others = cluster_of(two.address, tenfold)
     assert sorted(work(tenfold, range(5), lambda result: -result, 1, total=5, cluster=others)) == [
         *range(-40, 1, 10)
     ]
@@ -81,51 +73,6 @@ def test_what_a_unit_raises_is_raised_here(two: Machines) -> None:
     with pytest.raises(ZeroDivisionError):
         done(two, faulty, 3)
     assert done(two, tenfold, 3) == [0, 10, 20]  # the cluster is as before
-
-
-def test_a_worker_that_is_killed_costs_its_units_time_alone(two: Machines, tmp_path: Path) -> None:
-    def strike() -> None:
-        wait_for(lambda: bool(begun_by(tmp_path, two.workers[0])))
-        two.kill(two.workers[0])
-
-    with beside(strike):
-        assert done(two, partial(slow, folder=tmp_path), 6) == [0, 10, 20, 30, 40, 50]
-    assert len(list(tmp_path.iterdir())) >= 7  # one was begun twice
-
-
-def test_when_all_workers_are_gone_new_ones_go_on(farm: Machines, tmp_path: Path) -> None:
-    farm.require(1)
-
-    def strike() -> None:
-        wait_for(lambda: any(begun_by(tmp_path, worker) for worker in farm.workers))
-        for worker in farm.workers:
-            farm.kill(worker)
-        farm.require(1)
-
-    with beside(strike):
-        assert done(farm, partial(slow, folder=tmp_path), 3) == [0, 10, 20]
-
-
-def test_a_unit_that_kills_its_workers_is_named_and_the_rest_is_done(tmp_path: Path) -> None:
-    """The nanny of a worker starts a new one."""
-    with machines(tmp_path, SCHEDULER__ALLOWED_FAILURES=1) as made:
-        made.join(1)
-        found: list[int] = []
-        with pytest.raises(WorkError, match=r"^2: killed each worker that tried it; the rest is done$"):
-            found.extend(_each(made, mortal, 5, found))
-        assert sorted(found) == [0, 10, 30, 40]
-
-
-def test_a_scheduler_that_goes_is_missed_in_a_line(tmp_path: Path) -> None:
-    with machines(tmp_path) as made:
-        made.join(1, "--no-nanny")
-
-        def strike() -> None:
-            wait_for(lambda: bool(begun_by(tmp_path, made.workers[0])))
-            made.kill(made.scheduler)
-
-        with beside(strike), pytest.raises(WorkError, match=r"^--cluster tcp://.*: the scheduler is gone$"):
-            done(made, partial(slow, folder=tmp_path), 60)
 
 
 def test_a_worker_of_another_version_is_refused_by_name(two: Machines, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,13 +115,13 @@ def test_without_a_worker_or_a_scheduler_one_is_told_after_a_bounded_wait(tmp_pa
             done(made, tenfold, 1, patience=2)
         address = made.address
     with refused(f"--cluster {address}: no scheduler answers"):
-        list(on_cluster(cluster(address, tenfold, patience=2), [1], lambda text: None))
+        list(on_cluster(cluster_of(address, tenfold, patience=2), [1], lambda text: None))
 
 
 def test_ctrl_c_leaves_tables_and_no_work_on_the_cluster(two: Machines, tmp_path: Path) -> None:
     out = tmp_path / "out"
     given = ["--scene-size", "24", "32", "--scene-count", "20", "--max-pixels", "150", "--stop", "budget"]
-    command = [sys.executable, "-m", "lowpix.image_study", *given, "--cluster", two.address, "--out", str(out)]
+    command = [sys.executable, "-c", UNDRAWN, *given, "--cluster", two.address, "--out", str(out)]
     paths = os.environ | {"PYTHONPATH": str(ROOT)}
     with subprocess.Popen(
         command,
@@ -196,7 +143,7 @@ def test_ctrl_c_leaves_tables_and_no_work_on_the_cluster(two: Machines, tmp_path
 
 
 def test_workers_can_be_started_here() -> None:
-    found = on_cluster(cluster("local:1", tenfold), range(4), lambda text: None)
+    found = on_cluster(cluster_of("local:1", tenfold), range(4), lambda text: None)
     assert sorted(found) == [0, 10, 20, 30]
 
 
@@ -212,25 +159,3 @@ def test_what_differs_between_machines_is_named() -> None:
     other = replace(here, libraries=("torch 1.0", *here.libraries[1:]))
     assert other.difference(here) == f"torch 1.0 instead of {here.libraries[0]}"
     assert replace(here, lowpix="0").difference(here) == "another version of lowpix"
-
-
-def begun_by(folder: Path, worker: subprocess.Popen[bytes]) -> list[Path]:
-    """What the units of a worker left when they began."""
-    return list(folder.glob(f"*.{worker.pid}.begun"))
-
-
-@contextmanager
-def beside(strike: Callable[[], None]) -> Iterator[None]:
-    """While the body runs, something else happens."""
-    thread = Thread(target=strike, daemon=True)
-    thread.start()
-    yield
-    thread.join(240)
-    assert not thread.is_alive()
-
-
-def _each(machines: Machines, task: Callable[[int], Iterable[int]], units: int, found: list[int]) -> list[int]:
-    """Results as they come, also if the end is an error."""
-    for result in on_cluster(cluster(machines.address, task), range(units), lambda text: None):
-        found.append(result)
-    return []
