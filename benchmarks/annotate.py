@@ -3,9 +3,11 @@
     python -m benchmarks.annotate
 
 A real Chromium answers generated scenes rightly, one key every 0.9 s. The page itself takes the times: from a key
-press to the next question painted, and from a key press to questions of networks that have learnt from it.
+press to the next question painted, and from a key press to questions of networks that have learnt from it. All is
+done twice: the second time a network for the data set trains beside the page.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +18,7 @@ from benchmarks.page import answer, chromium, reads, serve
 from benchmarks.report import Row, write_table
 from lowpix.annotate.keys import FREE
 from lowpix.command import run
-from lowpix.data import open_dataset
+from lowpix.data import Dataset, open_dataset
 
 KEYS = dict(enumerate(FREE))
 SIZES = ((360, 480), (1080, 1920))
@@ -38,19 +40,27 @@ class Options:
     """The table."""
 
 
-def measure(size: tuple[int, int], answers: int, pace: float) -> list[Row]:
-    """The rows of one size of photographs."""
+def measure(size: tuple[int, int], answers: int, pace: float, training: bool) -> list[Row]:
+    """The rows of one size of photographs. With `training`, another photograph is labelled first, to train on."""
     height, width = size
-    truth = open_dataset("scenes", scene_size=size, scene_count=1).labels("scene_000")
-    assert truth is not None, "scenes have label maps"
+    scenes = open_dataset("scenes", scene_size=size, scene_count=1 + training)
     with TemporaryDirectory() as folder:
-        shape = ["--scene-size", str(height), str(width), "--scene-count", "1"]
+        shape = ["--scene-size", str(height), str(width), "--scene-count", str(1 + training)]
         served = serve(["--dataset", "scenes", *shape, "--out", f"{folder}/out"])
         try:
             with chromium(viewport={"width": 1280, "height": 720}) as page:
                 page.goto(served.address)
+                if training:
+                    for _ in range(5):
+                        answer(page, key_of(scenes, 0))
+                    page.keyboard.press("Enter")
+                    reads(page, "1 of 2 images done")
+                    reads(page, scenes.images[1])
+                    while "being trained" not in page.inner_text("#network"):
+                        page.keyboard.press("m")
+                        page.wait_for_timeout(1000)
                 for number in range(answers + 5):
-                    answer(page, lambda row, column: KEYS.get(int(truth[row, column]), "v"))
+                    answer(page, key_of(scenes, int(training)))
                     if number == 4:
                         reads(page, "up to date")
                         page.evaluate("() => performance.clearMeasures()")
@@ -64,7 +74,7 @@ def measure(size: tuple[int, int], answers: int, pace: float) -> list[Row]:
     rows = []
     for name, bound in BOUNDS.items():
         seconds = [duration for kind, duration in found if kind == name]
-        what = f"{name}_{height}x{width}"
+        what = f"{name}_{height}x{width}{'_while_training' * training}"
         rows += [
             Row(f"{what}_median", float(np.median(seconds)), "s wall", bound),
             Row(f"{what}_95th_percentile", float(np.quantile(seconds, 0.95)), "s wall", bound),
@@ -73,10 +83,18 @@ def measure(size: tuple[int, int], answers: int, pace: float) -> list[Row]:
     return rows
 
 
+def key_of(scenes: Dataset, image: int) -> Callable[[int, int], str]:
+    """The key that answers for a pixel of an image rightly."""
+    truth = scenes.labels(scenes.images[image])
+    assert truth is not None, "scenes have label maps"
+    return lambda row, column: KEYS.get(int(truth[row, column]), "v")
+
+
 def command(options: Options) -> None:
     """Measure, print and write the table."""
     sizes, answers = (((60, 80),), 6) if options.smoke else (SIZES, options.answers)
-    rows = [row for size in sizes for row in measure(size, answers, 0.1 if options.smoke else options.pace)]
+    pace = 0.1 if options.smoke else options.pace
+    rows = [row for training in (False, True) for size in sizes for row in measure(size, answers, pace, training)]
     write_table(options.out, rows, "a generated scene of each size")
 
 

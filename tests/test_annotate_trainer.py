@@ -17,6 +17,7 @@ from lowpix.annotate.view import Stop
 from lowpix.command import parse
 from lowpix.dataset_study import Options as DatasetOptions
 from lowpix.dataset_study import dataset_study
+from lowpix.dataset_study.tables import dataset_overview
 from lowpix.predict import Options as PredictOptions
 from lowpix.predict import predict
 
@@ -86,7 +87,10 @@ def test_a_network_is_trained_on_the_images_that_are_done(tmp_path: Path, monkey
     project.train()
     ((module, arguments, what, ready),) = started
     assert (module, what) == ("lowpix.dataset_study", "A network of 1 image")
-    dataset_study(parse(DatasetOptions, [*arguments, "--epochs", "1", "--width", "4"], module))
+    study = dataset_study(parse(DatasetOptions, [*arguments, "--epochs", "1", "--width", "4"], module))
+    # without audits nothing can be scored
+    printed = dataset_overview(study.tables())
+    assert printed.loc[0, ["setting", "accuracy", "mIoU"]].tolist() == ["pseudo-1000", "", ""]
     model = tmp_path / "my photos_labelled_network/models/pseudo-1000/0.safetensors"
     assert f"'{model}'" in ready
     assert predict(PredictOptions(photos, model, tmp_path / "labels")) == 2

@@ -1,5 +1,6 @@
 """The runs of a data-set study: train on a setting's labels, evaluate on the test split, save the results."""
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -178,7 +179,8 @@ def run_jobs(
         )
 
     def tell(run: TrainedRun) -> str:
-        return f"{run.row['setting']} {run.row['seed']}: mIoU {run.row['miou']:.3f}"
+        score = "" if math.isnan(run.row["miou"]) else f": mIoU {run.row['miou']:.3f}"
+        return f"{run.row['setting']} {run.row['seed']}{score}"
 
     if jobs:
         others = None if cluster is None else Cluster(cluster, training.sender(), study.keep_workers)

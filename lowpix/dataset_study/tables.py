@@ -171,13 +171,18 @@ def dataset_overview(tables: DatasetTables) -> pd.DataFrame:
                 "pixels/image": f"{means['pixels_per_image']:,.0f}",
                 "annotated": f"{100 * means['annotated_fraction']:.3g} %",
                 "hours": f"{means['hours']:.3g}",
-                "label accuracy": f"{means['label_accuracy']:.3f}",
-                "accuracy": f"{means['accuracy']:.3f}",
-                "mIoU": f"{means['miou']:.3f}",
+                "label accuracy": _share(means["label_accuracy"]),
+                "accuracy": _share(means["accuracy"]),
+                "mIoU": _share(means["miou"]),
                 "mIoU / full": against,
             }
         )
     return pd.DataFrame(rows)
+
+
+def _share(value: float) -> str:
+    """Empty if it is unknown: no test image has a label map."""
+    return "" if pd.isna(value) else f"{value:.3f}"
 
 
 def _full_first(column: pd.Series) -> pd.Series:
