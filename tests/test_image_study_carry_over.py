@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from data_samples import write
 from image_runs import SMALL, study
 from numpy.typing import NDArray
 from pandas.testing import assert_frame_equal
@@ -227,6 +228,24 @@ def test_an_image_of_the_order_must_be_there(tmp_path: Path) -> None:
     study(tmp_path, scene_count=2, **short)
     with refused(tmp_path / "study.toml", "scene_001"):
         study(tmp_path, scene_count=1, **short)
+
+
+def test_nor_may_it_be_left_out_later(tmp_path: Path) -> None:
+    """Otherwise the blocks would shift, and networks would be taken for those of other images."""
+    photos = tmp_path / "photos"
+    for name in ("a", "b", "c"):
+        write(
+            photos / "images" / f"{name}.png",
+            np.random.default_rng(ord(name)).integers(0, 255, (20, 20, 3), np.uint8),
+        )
+        write(photos / "labels" / f"{name}.png", (np.indices((20, 20)).sum(0) // 14).astype(np.uint8))
+    (photos / "classes.json").write_text('{"classes": ["one", "two", "three"]}')
+    options: dict[str, Any] = {"dataset": "folder", "data_root": photos, "carry_over": ("unet",), "max_pixels": 5}
+    study(tmp_path / "out", **options)
+    first = order_of(tmp_path / "out")[0]
+    (photos / "images" / f"{first}.png").write_bytes(b"broken")
+    with refused(tmp_path / "out" / "study.toml", first):
+        study(tmp_path / "out", **options, skip_faulty=True)
 
 
 @pytest.mark.parametrize(

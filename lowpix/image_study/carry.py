@@ -46,15 +46,15 @@ def blocks(images: Sequence[str]) -> list[Block]:
     return [(tuple(images[:start]), tuple(images[start:end])) for start, end in pairwise(bounds)]
 
 
-def in_order(record: Path, images: Sequence[str], known: Collection[str]) -> tuple[str, ...]:
+def in_order(record: Path, images: Sequence[str], usable: Collection[str]) -> tuple[str, ...]:
     """The images in the order of an existing study, if `record` is its `study.toml`; new ones join at the end.
 
-    Raises InputError if an image of the study is not among the `known` ones of the data set.
+    Raises InputError if an image of the study is not `usable` any more: then the blocks would shift.
     """
     before = read_section(record, ORDER).get("images", []) if record.exists() else []
     for name in before:
-        if name not in known:
-            raise InputError(f"{record}: its image {name} is not in your data: use --fresh or another --out")
+        if name not in usable:
+            raise InputError(f"{record}: its image {name} is gone or left out: use --fresh or another --out")
     return tuple(dict.fromkeys([*before, *images]))
 
 

@@ -66,6 +66,8 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     if asked := [fault for name in options.images for fault in report.left_out.get(name, ())]:
         raise InputError(asked[0])
     names = report.names
+    if carries and not options.fresh:
+        in_order(record, names, names)  # now without faulty images
     if oracles is not None:
         report = replace(report, digests=_require_answerable(dataset, report, settings, oracles))
     if options.pixels_of is not None:
