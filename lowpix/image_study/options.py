@@ -87,9 +87,11 @@ class CarryOptions:
     """What the images that are finished tell about those to come."""
 
     carry_over: Annotated[tuple[str, ...], NOT_EMPTY] = ("none",)
-    """Several may be given, likewise. none: each image starts from nothing;
+    """Several may be given; each with each network, smoothing and acquisition is a setting.
+    none: each image starts from nothing;
     unet, or a model of transformers as hf:<folder or model id>: after 25, 50, 100, 200 … images
-    this network learns from their label maps, and helps with the next ones."""
+    such a network learns from their pseudo-labels, and helps the networks of the next images.
+    The order of the images is kept in study.toml; further images join at the end."""
 
 
 @dataclass(frozen=True)
