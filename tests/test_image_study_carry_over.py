@@ -32,7 +32,7 @@ from lowpix.study.source import Source
 RECIPE = Recipe(epochs=2, steps=3, learning_rate=0.002, weight_decay=0.01)
 BLOCKS = {"scene_count": 5, "carry_over": ("none", "unet")}
 NONE, CARRY = "mlp-margin", "mlp-margin-carry_unet"
-NETWORKS = f"networks/{CARRY}/0"
+NETWORKS = f"carry_over/{CARRY}/0"
 
 
 @pytest.fixture(autouse=True)
@@ -109,7 +109,7 @@ def test_without_carry_over_nothing_has_changed(whole: Path, tmp_path: Path) -> 
         kept = found[found["setting"] == NONE].reset_index(drop=True)
         assert_frame_equal(kept, plain, check_exact=True)
     assert read_section(tmp_path / "plain" / "study.toml", "carry_over") == {}
-    assert not (tmp_path / "plain" / "networks").exists()
+    assert not (tmp_path / "plain" / "carry_over").exists()
 
 
 def test_a_network_learns_from_the_label_maps_of_its_own_setting(whole: Path, tmp_path: Path) -> None:
@@ -206,7 +206,7 @@ def test_a_fresh_start_removes_the_networks(tmp_path: Path) -> None:
     study(tmp_path, scene_count=3, max_pixels=5, carry_over=("unet",))
     assert (tmp_path / NETWORKS).exists()
     study(tmp_path, scene_count=1, max_pixels=5, fresh=True)
-    assert not (tmp_path / "networks").exists()
+    assert not (tmp_path / "carry_over").exists()
     assert read_section(tmp_path / "study.toml", "carry_over") == {}
 
 

@@ -3,7 +3,7 @@
 After each block a network of the data set is trained for each setting and seed, on the pseudo-labels of all images
 so far. It judges the images of the next block before a pixel of them is asked. The study keeps the networks:
 
-    networks/<setting>/<seed>/<images>.safetensors    the network, and how its training went (.csv)
+    carry_over/<setting>/<seed>/<images>.safetensors    the network, and how its training went (.csv)
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -76,7 +76,7 @@ class Lesson:
     @property
     def place(self) -> str:
         """The name of its files within the study's folder, without their suffix."""
-        return f"networks/{file_name(self.setting)}/{self.seed}/{len(self.images)}"
+        return f"carry_over/{file_name(self.setting)}/{self.seed}/{len(self.images)}"
 
     def state(self, folder: Path) -> Path:
         """The file from which its training goes on."""

@@ -104,7 +104,7 @@ class Images(Kind[Run, Tables]):
         "summary.csv": Table(SUMMARY, tuple(KEY), added=ADDED),
     }
     outputs = (
-        "networks",
+        "carry_over",
         "state",
         "pseudo_labels",
         "confidence_at",
