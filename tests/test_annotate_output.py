@@ -248,7 +248,7 @@ def test_a_restart_asks_the_same(photos: Path, tmp_path: Path) -> None:
     for networks in (None, True, False):
         project = Project(options(photos, out=tmp_path / "out"))
         if networks is False:
-            (tmp_path / "out/networks/photo_0.safetensors").unlink()
+            (tmp_path / "out/restart/photo_0.safetensors").unlink()
         person = Person(project)
         person.look_at(1)
         if networks is None:

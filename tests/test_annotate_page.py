@@ -47,7 +47,7 @@ def visit(browser: Any, running: Running, faults: list[str], path: str = "") -> 
     """A new tab with the page, once its first question is there."""
     context = browser.contexts[0] if browser.contexts else browser.new_context()
     page = context.new_page()
-    page.set_default_timeout(20_000)
+    page.set_default_timeout(60_000)
     page.on("pageerror", lambda fault: faults.append(str(fault)))
     page.goto(running.address + path)
     asked(page)
@@ -203,12 +203,22 @@ def test_keys_clicks_undo_and_all_the_rest(tmp_path: Path, browser: Any, faults:
         page.keyboard.press("Enter")
         says(page, "photo_1")
         asked(page)
-        wait_for("the label map is saved", lambda: running.out.joinpath("study.toml").exists())
-        wait_for("the network", lambda: page.keyboard.press("m") or page.inner_text("#network"))
+        wait_for("the run is saved", lambda: list(running.out.joinpath("runs").rglob("photo_0*")))
+        page.keyboard.press("m")
         says(page, "A network of 1 image is being trained")
         page.keyboard.press("Backspace")
         says(page, "in image photo_0")
         assert running.view(1)["status"] == "open"
+
+        # n and p go to the next image and back, s leaves an image out
+        for key, name in (("n", "photo_1"), ("p", "photo_0"), ("n", "photo_1")):
+            page.keyboard.press(key)
+            page.wait_for_function("name => document.getElementById('name').textContent === name", arg=name)
+            asked(page)
+        page.keyboard.press("s")
+        page.wait_for_function("() => document.getElementById('name').textContent === 'photo_0'")
+        saved(page)
+        assert running.view(2)["status"] == "skipped"
         page.close()
     assert faults == []
 

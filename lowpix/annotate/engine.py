@@ -189,7 +189,7 @@ class Engine:
     def _round(self, number: int) -> None:
         bench, image = self._benches[number], self._store.image(number)
         answers, classes = self._store.answers(number), len(self._store.classes())
-        networks = self._out / "networks" / f"{file_name(image.name)}.safetensors"
+        networks = self._out / "restart" / f"{file_name(image.name)}.safetensors"
         old = bench.session is None or bench.session.classes != classes
         if old and number in self._inputs:
             bench.begin(*self._inputs[number], classes, answers, image.fits, networks)

@@ -116,8 +116,11 @@ class Project:
 
     def train(self) -> None:
         """Train a network on the images that are done, beside the page. Raises InputError if there are none."""
-        self.write()
-        done = sum(image.saved is not None for image in self.store.images())
+        if self.trainer.running:
+            return
+        with self._writing:
+            study = self.output.write()
+        done = 0 if study is None else len(study.tables().summary)
         if not done:
             raise InputError("no image is done yet, so there is nothing to train a network on")
         out = self.out.with_name(f"{self.out.name}_network")

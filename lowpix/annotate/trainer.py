@@ -34,7 +34,7 @@ class Trainer:
             ready: what to say when it has ended well.
         """
         with self._lock:
-            if self._process is not None and self._process.poll() is None:
+            if self.running:
                 return
             command = [sys.executable, "-m", "lowpix.annotate.background", str(os.getpid()), module, *arguments]
             with self._log.open("wb") as log:
@@ -45,10 +45,15 @@ class Trainer:
             self.line = f"{what} is being trained, at low priority."
             Thread(target=self._wait, args=(self._process, what, ready), daemon=True).start()
 
+    @property
+    def running(self) -> bool:
+        """Whether a training runs."""
+        return self._process is not None and self._process.poll() is None
+
     def close(self) -> None:
         """End the training, if one runs."""
         with self._lock:
-            if self._process is not None and self._process.poll() is None:
+            if self._process is not None and self.running:
                 self._process.terminate()
                 self._process.wait()
 

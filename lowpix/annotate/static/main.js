@@ -18,6 +18,7 @@ let since = performance.now(); // when the person began to look at it
 let notice = ""; // a line that stays until the next answer
 let fetched = null; // the next image, whose photograph the browser fetches ahead
 let auditing = false; // an audit was asked for, and has not begun
+let starting = false; // a training was asked for, and has not begun
 let lost = false;
 let drawn = 0; // version of the labels on the canvas
 let fetching = false;
@@ -212,9 +213,12 @@ const ACTIONS = {
   previous: () => { notice = ""; open(neighbour(-1)); },
   absent: () => view?.hint != null && queue.add({ type: "absent", image, class: view.hint }),
   audit: () => { auditing = true; queue.add({ type: "audit", image }); },
-  train: () => {
+  train: async () => {
+    if (starting) return;
+    starting = true;
     tell("A network will be trained on the images that are done, while you go on.");
-    ask("/api/train", {}).catch((fault) => tell(`${fault.message}.`));
+    await ask("/api/train", {}).catch((fault) => tell(`${fault.message}.`));
+    starting = false;
   },
   overlay: () => {
     picture.overlay = (picture.overlay + 1) % OVERLAYS.length;
