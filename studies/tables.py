@@ -155,6 +155,42 @@ def _at(rounds: pd.DataFrame, budget: int) -> pd.Series:
     return last.groupby("image")[["accuracy", "miou", "missed"]].mean().mean()
 
 
+def networks() -> Rows:
+    """The networks of an image against the mlp."""
+    yield ["", "", "images", "pixels", "against mlp", "wins"]
+    targets = {"camvid": ("**CamVid**, to 90 %", 0.9), "vnc": ("**vnc**, to 85 %", 0.85)}
+    targets["nuclei"] = "**nuclei**, to 95 %", 0.95
+    for data, (name, target) in targets.items():
+        folder = RESULTS / f"networks_{data}"
+        table = read_comparison(folder / "comparison.csv")
+        images = str(table["images"].iloc[0])
+        for network in ("mlp", "gp", "mlp+gp"):
+            value, pair = _pair(table, f"{network}-facility-edges", "pixels", target=target)
+            against = ["", ""] if pair is None else [_interval(pair, 0), f"{pair['wins']}–{pair['losses']}"]
+            yield [name, network, images, f"{value:.0f}", *against]
+            name = images = ""
+
+
+def carry_over() -> Rows:
+    """The second 25 images of a data set, without and with what the first 25 told."""
+    budgets = (5, 10, 19, 52, 100)
+    head = ["", "help", "pixels, median", "mean", "against none", "wins"]
+    yield [*head, *(f"right at {budget}" for budget in budgets), "mIoU at 5", "at 100"]
+    targets = {"camvid": ("**CamVid**, to 90 %", 0.9), "nuclei": ("**nuclei**, to 95 %", 0.95)}
+    for data, (name, target) in targets.items():
+        table = read_comparison(RESULTS / f"{data}_carry_over" / "comparison.csv")
+        own = table[table["kind"] == "setting"]
+        medians = own[(own["quantity"] == "median_pixels") & (own["target"] == target)].set_index("setting")
+        for setting in sorted(medians.index, key=len):
+            value, pair = _pair(table, setting, "pixels", target=target)
+            against = ["", ""] if pair is None else [_interval(pair, 0), f"{pair['wins']}–{pair['losses']}"]
+            at = [("accuracy", budget) for budget in budgets] + [("miou", 5), ("miou", 100)]
+            cells = [f"{100 * _pair(table, setting, what, budget=budget)[0]:.1f}" for what, budget in at]
+            help_ = "none" if pair is None else "25 images"
+            yield [name, help_, f"{medians.loc[setting, 'value']:.0f}", f"{value:.0f}", *against, *cells]
+            name = ""
+
+
 def camvid_dataset() -> Rows:
     """Test mIoU of CamVid's data-set networks."""
     hours = {100: "94 pixels an image, 3.1 hours", 300: "284 pixels, 9.5 hours", 1000: "1,000 pixels, 33 hours"}
@@ -180,10 +216,18 @@ def _ratios(study: str, name: str, full_hours: int, budgets: dict[int, str]) -> 
         yield cells
 
 
-def active() -> Rows:
-    """Test mIoU of networks that ask, by pixels an image."""
-    folder = RESULTS / "camvid_active_small"
-    rounds, summary = pd.read_csv(folder / "rounds.csv"), pd.read_csv(folder / "summary.csv")
+def camvid_active() -> Rows:
+    """Test mIoU of networks that ask, by pixels an image of CamVid."""
+    return _active("camvid_active_small")
+
+
+def nuclei_active() -> Rows:
+    """The same of nuclei."""
+    return _active("nuclei_active")
+
+
+def _active(study: str) -> Rows:
+    rounds, summary = (pd.read_csv(RESULTS / study / f"{name}.csv") for name in ("rounds", "summary"))
     budgets = sorted(rounds.loc[rounds["setting"] != "full", "asked"].unique())
     yield ["", "seeds", *(f"{budget:.0f}" for budget in budgets)]
     for setting in ("deeplab-margin", "deeplab-power_bald", "deeplab-random"):
@@ -252,9 +296,12 @@ TABLES: dict[str, Callable[[], Rows]] = {
         agreement,
         resolution,
         defaults,
+        networks,
+        carry_over,
         camvid_dataset,
         nuclei_dataset,
-        active,
+        camvid_active,
+        nuclei_active,
         order,
     )
 }
