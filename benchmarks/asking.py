@@ -55,6 +55,8 @@ class Options:
 
     data_root: Path = Path("../shared/data")
     """Folder that holds camvid and nuclei."""
+    limit: int | None = None
+    """Number of images of each, spread evenly; if not given, all."""
     seconds_per_key: float = 0.9
     """Seconds for an answer by key, where the machine has chosen the pixel.
     Bearman et al. (arXiv 1506.02106) measured 0.9 s for a further point of a class, which the annotator chose.
@@ -75,11 +77,11 @@ def until_right(rounds: Iterable[Progress]) -> Iterator[Progress]:
             return
 
 
-def label_all(path: Path, data_root: Path) -> pd.DataFrame:
+def label_all(path: Path, data_root: Path, limit: int | None = None) -> pd.DataFrame:
     """Label each image in each way, unless its rounds are in the file already; gives and keeps all rounds."""
     rounds = [pd.read_parquet(path)] if path.exists() else []
     done = {key for table in rounds for key in table[ONE].itertuples(index=False, name=None)}
-    for study, dataset, image in _in_turn(data_root):
+    for study, dataset, image in _in_turn(data_root, limit):
         for way in WAYS:
             if (study, image, way) in done:
                 continue
@@ -92,13 +94,15 @@ def label_all(path: Path, data_root: Path) -> pd.DataFrame:
     return pd.concat(rounds, ignore_index=True)
 
 
-def _in_turn(data_root: Path) -> Iterator[tuple[str, Dataset, str]]:
+def _in_turn(data_root: Path, limit: int | None) -> Iterator[tuple[str, Dataset, str]]:
     """The images of all studies in turn, each study's in an order of which any beginning is spread evenly."""
     queues = []
     for study, file in STUDIES.items():
         given = tomllib.loads(file.read_text(encoding="utf-8"))
         dataset = open_dataset(given["dataset"], data_root / study, given["split"])
-        queues.append([(study, dataset, name) for name in spread(given.get("images", dataset.images), None)])
+        queues.append(
+            [(study, dataset, name) for name in spread(given.get("images", dataset.images), None)][:limit]
+        )
     for several in zip_longest(*queues):
         yield from filter(None, several)
 
@@ -155,7 +159,7 @@ def clicks_to_miou(rounds: pd.DataFrame) -> Iterator[dict[str, Any]]:
 def command(options: Options) -> None:
     """Label what is left, then write and print both tables, of images that are labelled in every way."""
     with one_thread():
-        rounds = label_all(options.out / "rounds.parquet", options.data_root)
+        rounds = label_all(options.out / "rounds.parquet", options.data_root, options.limit)
     ways = rounds.groupby(["study", "image"])["way"].transform("nunique")
     tables: dict[str, list[dict[str, Any]]] = {"seconds": [], "noc": []}
     for study, own in rounds[ways == len(WAYS)].groupby("study"):

@@ -191,6 +191,35 @@ def carry_over() -> Rows:
             name = ""
 
 
+def asking() -> Rows:
+    """Seconds of a simulated person by keys, clicks and mixtures, and their ratio to keys."""
+    table = pd.read_csv(RESULTS / "annotate_simulated" / "seconds.csv")
+    targets = (0.9, 0.95, 0.98)
+    yield ["", "", *(text for target in targets for text in (f"s to {100 * target:.0f} %", "× keys"))]
+    for study, name in (("camvid", "**CamVid**, {} train images"), ("nuclei", "**nuclei**, {} test images")):
+        own = table[table["study"] == study]
+        name = name.format(own["images"].iloc[0])
+        for way, rows in own.groupby("way", sort=False):
+            cells = []
+            for target in targets:
+                row = rows[rows["target"] == target].iloc[0]
+                cells += [_seconds(row["seconds"]), _ratio_to_keys(row)]
+            yield [name, str(way), *cells]
+            name = ""
+
+
+def _seconds(value: float) -> str:
+    return "–" if np.isinf(value) else f"{value:.0f}"
+
+
+def _ratio_to_keys(row: pd.Series) -> str:
+    """The ratio with its interval, bold if that excludes 1; empty if most images never got there."""
+    if pd.isna(row["ratio"]) or row["reached"] < 0.5:
+        return ""
+    text = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
+    return f"**{text}**" if row["ratio_low"] > 1 or row["ratio_high"] < 1 else text
+
+
 def camvid_dataset() -> Rows:
     """Test mIoU of CamVid's data-set networks."""
     hours = {100: "94 pixels an image, 3.1 hours", 300: "284 pixels, 9.5 hours", 1000: "1,000 pixels, 33 hours"}
@@ -298,6 +327,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
         defaults,
         networks,
         carry_over,
+        asking,
         camvid_dataset,
         nuclei_dataset,
         camvid_active,

@@ -117,7 +117,7 @@ def test_a_run_goes_on_where_it_stopped(
     scenes: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Runs that are in the file are not run again; images that lack a way are left out of the tables."""
-    monkeypatch.setattr(asking, "_in_turn", lambda root: iter([("scenes", scenes, scenes.images[0])]))
+    monkeypatch.setattr(asking, "_in_turn", lambda root, limit: iter([("scenes", scenes, scenes.images[0])]))
     monkeypatch.setattr(asking, "SCHEDULE", Schedule(5, "1", 7))
     monkeypatch.setattr(asking, "STUDIES", {"scenes": None})
     given = Options(out=tmp_path)
