@@ -17,7 +17,7 @@ let back = null; // a question that was undone and is asked again
 let since = performance.now(); // when the person began to look at it
 let notice = ""; // a line that stays until the next answer
 let fetched = null; // the next image, whose photograph the browser fetches ahead
-let auditing = false; // an audit was asked for, and has not begun
+let auditing = false; // an audit was asked for and has not begun: nothing else is asked meanwhile
 let starting = false; // a training was asked for, and has not begun
 let lost = false;
 let drawn = 0; // version of the labels on the canvas
@@ -37,6 +37,7 @@ function open(number) {
   if (number !== image) {
     image = number;
     view = question = own = back = null;
+    auditing = false;
     drawn = 0;
     given = new Set(queue.pending(number).map(({ row, column }) => `${row} ${column}`));
     before = null;
@@ -92,7 +93,6 @@ function seen(news) {
     fetched = next;
     new Image().src = `/api/photo/${next}`;
   }
-  if (auditing && view.questions[0]?.[2] === "audit") question = null; // asked for: it need not wait its turn
   auditing &&= view.questions[0]?.[2] !== "audit";
   renew();
   showLabels();
@@ -103,7 +103,7 @@ function renew() {
   const unknown = ([row, column]) => !given.has(`${row} ${column}`);
   const known = view?.answers.some(([row, column]) => question && row === question[0] && column === question[1]);
   if (!question || known || !unknown(question)) {
-    question = back ?? (view?.questions ?? []).find(unknown) ?? null;
+    question = back ?? (auditing ? null : (view?.questions ?? []).find(unknown)) ?? null;
     back = null;
     since = performance.now();
   }
@@ -212,7 +212,13 @@ const ACTIONS = {
   next: () => { notice = ""; open(neighbour(1)); },
   previous: () => { notice = ""; open(neighbour(-1)); },
   absent: () => view?.hint != null && queue.add({ type: "absent", image, class: view.hint }),
-  audit: () => { auditing = true; queue.add({ type: "audit", image }); },
+  audit: () => {
+    queue.add({ type: "audit", image });
+    if (question?.[2] === "audit") return;
+    auditing = true;
+    question = null; // a key that comes before the audit must not meet another pixel than the one that was seen
+    renew();
+  },
   train: async () => {
     if (starting) return;
     starting = true;
