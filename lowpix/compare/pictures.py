@@ -1,6 +1,7 @@
 """The picture of a comparison: the accuracy of each setting, and its difference to the baseline."""
 
 from itertools import pairwise
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from lowpix.study.text import setting_label
 
 VERDICTS = {"fewer pixels": "#0072B2", "more pixels": "#D55E00", TIED: "#707070"}
 LINE = 0.17  # height of a line of a label in inches
+LONGEST = 34  # characters of a line of a label
 
 
 def comparison_picture(comparison: Comparison) -> Figure:
@@ -103,7 +105,14 @@ def _labels(comparison: Comparison) -> dict[str, str]:
     beginnings = {name.rpartition("-")[0] for names in parts.values() for name in names}
     common = f"{beginnings.pop()}-" if len(beginnings) == 1 and "" not in beginnings else ""
     shown = {setting: " =\n".join(name.removeprefix(common) for name in names) for setting, names in parts.items()}
-    return {setting: setting_label(name, privileged[setting]) for setting, name in shown.items()}
+    labels = {setting: setting_label(name, privileged[setting]) for setting, name in shown.items()}
+    return {setting: _broken(label) for setting, label in labels.items()}
+
+
+def _broken(label: str) -> str:
+    """A long label in several lines, broken at hyphens, so that it leaves room for the panels."""
+    lines = (wrap(line, LONGEST, break_long_words=False) for line in label.splitlines())
+    return "\n".join(part for parts in lines for part in parts)
 
 
 def _name_ends(axes: Axes, comparison: Comparison, ends: list[float], styles: dict[str, dict[str, Any]]) -> None:
