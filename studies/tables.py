@@ -155,6 +155,18 @@ def _at(rounds: pd.DataFrame, budget: int) -> pd.Series:
     return last.groupby("image")[["accuracy", "miou", "missed"]].mean().mean()
 
 
+def to98() -> Rows:
+    """Median pixels of the default and of margin alone to three accuracies, and the share of runs there."""
+    yield ["six images each, two seeds", "", "90 %", "95 %", "98 %"]
+    for data in ("camvid", "vnc", "nuclei"):
+        name = f"**{'CamVid' if data == 'camvid' else data}**"
+        curves = Study(RESULTS / f"to98_{data}", IMAGES).tables().curves
+        for setting, label in (("mlp-facility-edges", "facility, edges"), ("mlp-margin", "margin")):
+            rounds = curves[curves["setting"] == setting]
+            yield [name, label, *(_median(rounds, target) for target in (0.9, 0.95, 0.98))]
+            name = ""
+
+
 def networks() -> Rows:
     """The networks of an image against the mlp."""
     yield ["", "", "images", "pixels", "against mlp", "wins"]
@@ -325,6 +337,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
         agreement,
         resolution,
         defaults,
+        to98,
         networks,
         carry_over,
         asking,

@@ -16,7 +16,6 @@ from lowpix.compare.measures import measures
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import IMAGES
 from lowpix.study.intervals import interval
-from lowpix.study.overview import median_to_target
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -214,15 +213,6 @@ def carried_over() -> str:
         for suffix in ("", "-carry_mobilenet_v2_1.0_imagenet")
     )
     return f"a median of {helped:.0f} pixels instead of {plain:.0f} to 90 %"
-
-
-@says("results/README.md")
-def to_98_percent_of_nuclei() -> str:
-    summary = pd.read_csv(RESULTS / "to98_nuclei" / "summary.csv")
-    runs = [summary[summary["setting"] == setting] for setting in (DEFAULT, MARGIN)]
-    default, margin = (median_to_target(own).median.text() for own in runs)
-    assert all(own["censored"].mean() == pytest.approx(1 / 3) for own in runs)
-    return f"a median of {default} pixels instead of {margin}"
 
 
 @says("results/README.md")
