@@ -7,14 +7,14 @@ from .image_study.loop import Case as Case
 from .image_study.loop import reveal as reveal
 from .image_study.runs import run_study as run_study
 from .image_study.setting import Setting as Setting
+from .reveal.judging import Prediction as Prediction
 from .reveal.log import UNSURE as UNSURE
 from .reveal.log import VOID as VOID
 from .reveal.log import Log as Log
 from .reveal.oracle import LabelMapOracle as LabelMapOracle
 from .reveal.schedule import Schedule as Schedule
+from .reveal.selection import Selection as Selection
 from .reveal.session import ImageSession as ImageSession
-from .reveal.session import Prediction as Prediction
-from .reveal.session import Selection as Selection
 from .reveal.session import fit as fit
 from .segmenter.carry_over import Finished as Finished
 from .segmenter.carry_over import carried_model as carried_model

@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from lowpix.networks import find_network
 from lowpix.reveal.acquisition import ACQUISITIONS
+from lowpix.reveal.judging import Prediction
 from lowpix.reveal.log import Log
-from lowpix.reveal.session import ImageSession, Prediction, fit
+from lowpix.reveal.session import ImageSession, fit
 
 SHAPE, CLASSES = (24, 32), 3
 TRUTH = (np.add.outer(np.arange(24) // 8, np.arange(32) // 11) % CLASSES).astype(np.uint8)

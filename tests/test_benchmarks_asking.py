@@ -15,8 +15,9 @@ from benchmarks.person import Progress, Way, label
 from lowpix.data import Dataset, open_dataset
 from lowpix.image_study import Options as StudyOptions
 from lowpix.image_study import image_study
+from lowpix.reveal.judging import Prediction
 from lowpix.reveal.schedule import Schedule
-from lowpix.reveal.session import ImageSession, Prediction
+from lowpix.reveal.session import ImageSession
 
 SIZE = (40, 56)
 

@@ -11,7 +11,8 @@ from refusals import refused
 from lowpix.data import IGNORE, open_dataset
 from lowpix.image_study import Options, image_study
 from lowpix.reveal import lattice
-from lowpix.reveal.session import ImageSession, Prediction
+from lowpix.reveal.judging import Prediction
+from lowpix.reveal.session import ImageSession
 from lowpix.study.label_maps import read_label_map
 from lowpix.study.source import Source
 

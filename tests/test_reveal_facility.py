@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from lowpix.networks.features import pixel_features
 from lowpix.reveal.facility import FLOOR, LENGTH, UNTIL, Facility
-from lowpix.reveal.session import ImageSession, Selection, fit
+from lowpix.reveal.selection import Selection
+from lowpix.reveal.session import ImageSession, fit
 
 SHAPE = (18, 25)
 

@@ -29,7 +29,8 @@ from lowpix.networks.learner import FORMAT
 from lowpix.reveal.log import UNSURE, VOID, Log
 from lowpix.reveal.oracle import LabelMapOracle
 from lowpix.reveal.schedule import Schedule
-from lowpix.reveal.session import ImageSession, Selection, fit
+from lowpix.reveal.selection import Selection
+from lowpix.reveal.session import ImageSession, fit
 from lowpix.weights import weights_file
 
 WITH_VOID = TRUTH.copy()

@@ -27,7 +27,8 @@ from session_samples import (
 from lowpix.networks import NETWORKS
 from lowpix.reveal.acquisition import ACQUISITIONS
 from lowpix.reveal.log import UNSURE, VOID
-from lowpix.reveal.session import ImageSession, Selection, fit
+from lowpix.reveal.selection import Selection
+from lowpix.reveal.session import ImageSession, fit
 
 
 def check_learning(session: ImageSession, counts: list[int]) -> None:

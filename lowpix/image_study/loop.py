@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from lowpix.data import IGNORE
 from lowpix.metrics import accuracy, confusion, miou, off_border
+from lowpix.reveal.judging import Prediction
 from lowpix.reveal.lattice import Lattice
 from lowpix.reveal.log import UNSURE
 from lowpix.reveal.oracle import Oracle
 from lowpix.reveal.schedule import Schedule
-from lowpix.reveal.session import ImageSession, Prediction, fit
+from lowpix.reveal.session import ImageSession, fit
 
 MEASURES = ("accuracy", "accuracy_unrevealed", "accuracy_off_border", "miou", "classes_missed")
 

@@ -175,7 +175,7 @@ class Options(
         """The settings of the study: each network with each smoothing, carry-over and acquisition."""
         from lowpix.image_study.setting import Setting
         from lowpix.reveal.schedule import Schedule
-        from lowpix.reveal.session import Selection
+        from lowpix.reveal.selection import Selection
 
         return [
             Setting(

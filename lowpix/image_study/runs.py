@@ -14,8 +14,8 @@ from lowpix.data.sent import Sent
 from lowpix.image_study.carry import Carrier, Lesson
 from lowpix.image_study.loop import Case, reveal
 from lowpix.image_study.setting import Setting, Shared, Unit
+from lowpix.reveal.judging import Prediction
 from lowpix.reveal.oracle import Oracle
-from lowpix.reveal.session import Prediction
 from lowpix.study.cluster import Cluster
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import Run, Tables, confidence_name, label_map_name

@@ -18,7 +18,8 @@ from lowpix.networks import find_network
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.oracle import LabelMapOracle, Oracle
 from lowpix.reveal.schedule import Schedule
-from lowpix.reveal.session import ImageSession, Selection
+from lowpix.reveal.selection import Selection
+from lowpix.reveal.session import ImageSession
 from lowpix.reveal.smoothing import SMOOTHINGS
 from lowpix.seeds import seed_for
 from lowpix.study.image_runs import Run, setting_name

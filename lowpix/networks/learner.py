@@ -1,7 +1,7 @@
 """What sessions have learned; and how the networks of many sessions are trained, as one stack of parameters."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from pathlib import Path
 from typing import Any, Self
@@ -9,6 +9,7 @@ from typing import Any, Self
 import torch
 
 from lowpix.errors import InputError
+from lowpix.networks.mixed import MixedNetwork
 from lowpix.networks.network import Network, Parameters, Solver
 from lowpix.storage import write_bytes
 from lowpix.weights import read_weights, weights_file
@@ -161,6 +162,22 @@ class Mixture(_Saved):
             return False
         self.trained, self.solved = other.trained, other.solved
         return True
+
+
+def untrained(network: Network, initial: Callable[[Network], Parameters]) -> Learner | Solution | Mixture:
+    """What a session has learned before its first fit; `initial` gives the initial parameters of a network."""
+    if isinstance(network, MixedNetwork):
+        trained, solved = initial(network.trained), initial(network.solved)
+        return Mixture(Learner(trained), Solution(network.solved, solved))
+    return Solution(network, initial(network)) if isinstance(network, Solver) else Learner(initial(network))
+
+
+def parts(network: Network, learner: Learner | Solution | Mixture) -> list[tuple[Network, Learner | Solution]]:
+    """What learns by itself: the network and its learner, or both of a mixture."""
+    if isinstance(network, MixedNetwork) and isinstance(learner, Mixture):
+        return [(network.trained, learner.trained), (network.solved, learner.solved)]
+    assert not isinstance(learner, Mixture)
+    return [(network, learner)]
 
 
 def padded(count: int) -> int:

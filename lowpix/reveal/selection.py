@@ -1,5 +1,7 @@
 """Selection: from scores, or from the positions of pixels alone, to the pixels to ask."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import KDTree
@@ -8,6 +10,15 @@ PLASTIC = 1.32471795724474602596
 """The root of x³ = x + 1. Its powers spread points over the plane as the golden ratio does over a line."""
 CANDIDATES = 20
 """Pixels that `spaced` draws per pixel asked. With 10, its picks are hardly farther apart than `stratified`'s."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """How pixels are chosen from scores: the highest, or at random among the `percent` % highest."""
+
+    spacing: float = 10
+    """Minimum distance in pixels between the picks of a round, while there is room. Not used with `percent`."""
+    percent: float | None = None
 
 
 def top(

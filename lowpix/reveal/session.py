@@ -4,8 +4,7 @@ An image study runs lists of sessions with a label map as the oracle. A web page
 """
 
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,36 +14,19 @@ from numpy.typing import NDArray
 
 from lowpix.data import IGNORE
 from lowpix.errors import InputError, choose
-from lowpix.networks import MixedNetwork, Network, Parameters, Solver, find_network
+from lowpix.networks import Network, Parameters, Solver, find_network
 from lowpix.networks.features import pixel_features
-from lowpix.networks.fused_mlp import evaluate
-from lowpix.networks.learner import Learner, Mixture, Solution, padded, train
+from lowpix.networks.fused_mlp import Judged, evaluate
+from lowpix.networks.learner import Learner, Mixture, Solution, padded, parts, train, untrained
 from lowpix.reveal.acquisition import entropy, error_depth, find_acquisition, least_confidence, margin
 from lowpix.reveal.facility import UNTIL, Facility
+from lowpix.reveal.judging import Prediction, judge
 from lowpix.reveal.lattice import Lattice
 from lowpix.reveal.log import UNSURE, Log
 from lowpix.reveal.prior import Prior
+from lowpix.reveal.selection import Selection
 from lowpix.reveal.smoothing import SMOOTHINGS, Edges, smooth
 from lowpix.seeds import seed_for
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """The labels that a session's networks predict for its image."""
-
-    labels: NDArray[np.uint8]
-    """`(H, W)` class ids. They are not overwritten by revealed labels."""
-    confidence: NDArray[np.float32]
-    """`(H, W)` the largest mean probability, 0 to 1."""
-
-
-@dataclass(frozen=True)
-class Selection:
-    """How pixels are chosen from scores: the highest, or at random among the `percent` % highest."""
-
-    spacing: float = 10
-    """Minimum distance in pixels between the picks of a round, while there is room. Not used with `percent`."""
-    percent: float | None = None
 
 
 class ImageSession:
@@ -283,57 +265,47 @@ class ImageSession:
             self.scores = scores.cpu().numpy().reshape(self.shape)
         return prediction
 
-    def _judged(self) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    def _judged(self) -> Judged:
         """Label, largest mean probability and score of every pixel, or point of the lattice: each `(N,)`."""
-        inputs, smoothing = self.inputs, self._smooths()
-        noise = self._noise(self.shape[0] * self.shape[1]) if self.acquisition.noisy else None
+        inputs, smoother = self.inputs, self._smoother()
+        pixels = self.shape[0] * self.shape[1]
+        noise = self._noise(pixels) if self.acquisition.noisy else None
         if self.lattice is not None:
             inputs = inputs.view(*self.shape, -1)[self.lattice.where].flatten(0, 1)
             noise = None if noise is None else noise.view(self.shape)[self.lattice.where].flatten()
-        if not (self.dropout or self.acquisition.members or self.acquisition.noisy or smoothing):
+            pixels = len(inputs)
+        if not (self.dropout or self.acquisition.members or self.acquisition.noisy or smoother):
             fused = evaluate(self.network, self.learner.parameters, inputs, self._score)
             if fused is not None:
                 return fused
-        pixels = len(inputs) if self.lattice is not None else self.shape[0] * self.shape[1]
-        labels = torch.empty(pixels, dtype=torch.uint8, device=self.device)
-        confidence = torch.empty(pixels, device=self.device)
-        scores = torch.empty(pixels, device=self.device)
-        whole = torch.empty(self.classes, pixels, device=self.device) if smoothing else None
-        for where, members in self.probabilities(inputs):
-            mean = members.mean(0, keepdim=True)
-            if whole is not None:
-                whole[:, where] = mean[0]
-            else:
-                largest, label = mean[0].max(0)
-                labels[where], confidence[where] = label, largest.clamp(max=1)
-            if self._score is not None:
-                # (M, n, C) in shape, but class-major in memory
-                given = (members if self.acquisition.members else mean).transpose(1, 2)
-                scores[where] = self._score(given, *(() if noise is None else (noise[where],)))
-        if whole is not None:
-            confidence, label = self.smoothed(whole).max(0)
-            labels, confidence = label.to(torch.uint8), confidence.clamp_(max=1)
-        return labels, confidence, scores
+        return judge(
+            self.probabilities(inputs),
+            (self.classes, pixels),
+            self.device,
+            score=self._score,
+            members=self.acquisition.members,
+            noise=noise,
+            smoother=smoother,
+        )
 
     def smoothed(self, mean: torch.Tensor) -> torch.Tensor:
         """Smooth, if so set, the mean probabilities `(C, N)` of all pixels, or points of the lattice, in place."""
-        if self.edges is None or not self._smooths():
-            return mean
+        smoother = self._smoother()
+        return mean if smoother is None else smoother(mean)
+
+    def _smoother(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
+        """Smooths mean probabilities `(C, N)`; None if so set, or with a single learned class."""
+        if self.edges is None:
+            return None
+        learned: torch.Tensor = self.training_rows()[1].unique()  # type: ignore[no-untyped-call]
+        if len(learned) < 2:
+            return None
         edges, (known, answers) = self.edges, self.labelled_rows()
         if self.lattice is not None:
             edges = edges.at(self.lattice)
             near = self.lattice.nearest(self.log.labelled()[0])
             known = torch.from_numpy(np.ravel_multi_index(tuple(near.T), edges.shape)).to(self.device)
-        return smooth(edges, mean, known, answers, self._learned())
-
-    def _smooths(self) -> bool:
-        """Whether labels are smoothed. With one learned class there is nothing to smooth."""
-        return self.edges is not None and len(self._learned()) > 1
-
-    def _learned(self) -> torch.Tensor:
-        """The classes that the networks have learned, `(k,)` int64, ascending."""
-        classes: torch.Tensor = self.training_rows()[1].unique()  # type: ignore[no-untyped-call]
-        return classes
+        return lambda mean: smooth(edges, mean, known, answers, learned)
 
     def remember(self) -> None:
         """Record a fit in the log, and keep a copy of the networks for `undo`."""
@@ -360,25 +332,13 @@ class ImageSession:
         return 0 if self.acquisition.name == "random" else self.selection.spacing
 
     def _fresh_learner(self) -> Learner | Solution | Mixture:
-        network = self.network
-        if isinstance(network, MixedNetwork):
-            trained, solved = self._initial(network.trained, self.members), self._initial(network.solved, 1)
-            return Mixture(Learner(trained), Solution(network.solved, solved))
-        parameters = self._initial(network, self.members)
-        return Solution(network, parameters) if isinstance(network, Solver) else Learner(parameters)
+        return untrained(self.network, self._initial)
 
-    def _initial(self, network: Network, members: int) -> Parameters:
+    def _initial(self, network: Network) -> Parameters:
         draw = torch.Generator().manual_seed(seed_for(self.seed, "initial weights"))
+        members = 1 if isinstance(network, Solver) else self.members
         parameters = network.initial(self.inputs, self.classes, members, draw)
         return {name: value.to(self.device) for name, value in parameters.items()}
-
-    def parts(self) -> list[tuple[Network, Learner | Solution]]:
-        """What learns, each part by itself: the networks and their learners."""
-        network, learner = self.network, self.learner
-        if isinstance(network, MixedNetwork) and isinstance(learner, Mixture):
-            return [(network.trained, learner.trained), (network.solved, learner.solved)]
-        assert not isinstance(learner, Mixture)
-        return [(network, learner)]
 
     def kept_in_training(self) -> Iterator[torch.Tensor]:
         """For each step of the next fit, the dropout factors of the last layer's input, `(M, width, n)`."""
@@ -412,7 +372,7 @@ def fit(sessions: Sequence[ImageSession], steps: int | None = None) -> None:
     stacks: dict[object, list[tuple[ImageSession, Network, Learner, Any, torch.Tensor]]] = {}
     for index, session in enumerate(learning):
         pixels, classes = session.training_rows()
-        for network, learner in session.parts():
+        for network, learner in parts(session.network, session.learner):
             rows = network.rows(session.inputs, pixels)
             if isinstance(learner, Solution):
                 learner.solve(rows, classes)
