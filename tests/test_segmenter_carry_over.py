@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from refusals import refused
 
 from lowpix.data import Dataset, open_dataset
-from lowpix.segmenter import carry_over, evaluation, training
-from lowpix.segmenter.carry_over import Finished, carried_model, prior_of, untrained
+from lowpix.segmenter import evaluation, method, training
+from lowpix.segmenter.carry_over import Finished, carried_model, fresh, prior_of
 from lowpix.segmenter.evaluation import class_probabilities, label_image
 from lowpix.segmenter.model import Model, Segmenter
 from lowpix.segmenter.training import Recipe
@@ -44,7 +44,7 @@ def same(one: Segmenter, other: Segmenter) -> bool:
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_the_likeliest_class_is_the_label(scenes: Dataset, scale: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whole, and in tiles, of which each pixel has its own."""
-    network = untrained("unet", len(scenes.classes), 0).eval()
+    network = fresh("unet", len(scenes.classes))(0).eval()
     image = scenes.image(scenes.images[0])
     for tile, margin in ((1536, 128), (20, 4)):
         monkeypatch.setattr(evaluation, "TILE", tile)
@@ -61,7 +61,7 @@ def test_it_learns_the_label_maps_that_it_is_given(scenes: Dataset, tmp_path: Pa
     model = trained(scenes, tmp_path, Recipe(1, 40, 0.004, 0.01), count=1)
     found = prior_of(model, scenes.image(name), CPU).argmax(2)
     labelled = truth(scenes, name) != 255
-    before = untrained("unet", len(scenes.classes), 0).eval()
+    before = fresh("unet", len(scenes.classes))(0).eval()
     untaught = label_image(before, scenes.image(name), 1.0, CPU)
     right, at_first = (np.mean(labels[labelled] == truth(scenes, name)[labelled]) for labels in (found, untaught))
     assert right > 0.75 > at_first + 0.2
@@ -101,13 +101,13 @@ def test_large_images_are_made_smaller(
         def labels(self, name: str) -> NDArray[np.uint8]:
             return np.zeros(size, np.uint8)
 
-    monkeypatch.setattr(carry_over, "train", lambda *rest: [{"seconds": 0.0}])
+    monkeypatch.setattr(method, "train", lambda *rest, **named: [{"seconds": 0.0}])
     model = trained(Plain(), tmp_path)
     assert model.scale == pytest.approx(scale)
-    assert model.size == size
+    assert model.size == (max(16, size[0]), size[1])
     assert prior_of(model, Plain().image("a"), CPU).shape == (*size, 2)
 
 
 def test_an_unknown_network_is_refused() -> None:
     with refused("resnet", "unet", "hf:"):
-        untrained("resnet", 3, 0)
+        fresh("resnet", 3)(0)

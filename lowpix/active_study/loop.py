@@ -231,7 +231,7 @@ class Rounds:
             network,
             plan.splits.train,
             Labels(plan.splits, logs),
-            labelled_pixels(plan.splits, logs),
+            labelled_pixels(plan.splits, logs) if plan.method.class_weights else None,
             seed,
             self.device,
             self._state(record, number),

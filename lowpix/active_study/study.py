@@ -99,15 +99,15 @@ def _arms(options: Options, network: Segmenter) -> list[Arm]:
 
 def _plan(options: Options, splits: Splits, fresh: Fresh, crop: tuple[int, int]) -> Plan:
     """What all runs share."""
-    recipe = Recipe(
+    recipe = Recipe.of(
+        options,
+        len(splits.names),
         options.epochs,
-        -(-len(splits.names) // options.batch),
         options.resolved_learning_rate(),
-        options.weight_decay,
-        max(1, options.epochs // 10) if options.select == "validation" else 0,
-        options.optimiser,
-        options.backbone_rate,
-        options.milestones,
+        options.select,
+        optimiser=options.optimiser,
+        backbone=options.backbone_rate,
+        milestones=options.milestones,
     )
     return Plan(
         method=Method.of(options, fresh, crop, recipe, options.grey, options.blur),

@@ -14,6 +14,9 @@ from lowpix.errors import InputError
 IGNORE = 255
 """The label of void (a pixel without a class) inside the program. Files may use another value."""
 
+SAMPLED = 15
+"""Number of images that the median size is taken of."""
+
 MOST_CLASSES = IGNORE - 1
 """Labels are uint8. 255 is void and 254 is the answer "unsure", so a data set has at most 254 classes."""
 
@@ -95,6 +98,13 @@ def spread(names: Sequence[str], limit: int | None) -> tuple[str, ...]:
     reversed_bits = (int(f"{index:0{bits}b}"[::-1], 2) for index in range(1 << bits)) if bits else iter((0,))
     order = [index for index in reversed_bits if index < len(names)]
     return tuple(names[index] for index in order[:limit])
+
+
+def median_size(dataset: Dataset, names: Sequence[str], scale: float = 1) -> tuple[int, int]:
+    """Median height and width of the first SAMPLED of these images, resized by `scale`; each at least 16."""
+    sizes = [dataset.image(name).shape[:2] for name in names[:SAMPLED]]
+    height, width = (max(16, round(float(np.median(side)) * scale)) for side in zip(*sizes, strict=True))
+    return height, width
 
 
 COLOURS = """

@@ -102,13 +102,8 @@ def _jobs(options: Options, budgets: Sequence[int]) -> list[Job]:
 
 def _plan(options: Options, splits: Splits, fresh: Fresh, crop: tuple[int, int]) -> Plan:
     """What all runs share."""
-    recipe = Recipe(
-        options.epochs,
-        -(-len(splits.names) // options.batch),
-        options.resolved_learning_rate(),
-        options.weight_decay,
-        max(1, options.epochs // 10) if options.select == "validation" else 0,
-    )
+    rate = options.resolved_learning_rate()
+    recipe = Recipe.of(options, len(splits.names), options.epochs, rate, options.select)
     return Plan(
         method=Method.of(options, fresh, crop, recipe),
         costs=Costs(options.seconds_per_click, options.minutes_per_map),

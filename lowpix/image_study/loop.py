@@ -69,27 +69,28 @@ class Case:
         """
         session, log = self.session, self.session.log
         prediction = session.predict(step)
+        pseudo_labels = prediction.labels
         if session.lattice is None:
-            self.prediction = prediction
-            kept = Prediction(log.overwrite(prediction.labels), prediction.confidence)
+            self.prediction, pseudo_labels = prediction, log.overwrite(prediction.labels)
+            kept = Prediction(pseudo_labels, prediction.confidence)
             self.kept |= {budget: kept for budget in self.keep_at if log.asked <= budget}
         self.rounds[-1] |= {
             "asked": log.asked,
             "revealed": log.revealed,
             "fraction": log.revealed / math.prod(session.shape),
-            **self._scores(prediction.labels),
+            **self._scores(prediction.labels, pseudo_labels),
         }
 
-    def _scores(self, predicted: NDArray[np.uint8]) -> dict[str, float]:
+    def _scores(self, predicted: NDArray[np.uint8], pseudo_labels: NDArray[np.uint8]) -> dict[str, float]:
         if self.truth is None or self._off_border is None or self._held is None:
             return dict.fromkeys(MEASURES, math.nan)
         log, lattice = self.session.log, self.session.lattice
         if lattice is None:
             all_but_asked, whole = self._cells(self.truth, predicted)
-            pseudo_labels, truth, inside = log.overwrite(predicted), self.truth, self._off_border
+            truth, inside = self.truth, self._off_border
         else:
             all_but_asked, whole = self._sampled_cells(self.truth, predicted, lattice)
-            pseudo_labels, truth, inside = predicted, self.truth[lattice.where], self._off_border[lattice.where]
+            truth, inside = self.truth[lattice.where], self._off_border[lattice.where]
         right = np.count_nonzero(pseudo_labels[inside] == truth[inside])
         missed = np.setdiff1d(self._held, np.unique(log.labelled()[1]))
         values = (

@@ -25,7 +25,7 @@ from lowpix.networks.device import find_device
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.log import UNSURE
 from lowpix.reveal.oracle import Oracle
-from lowpix.segmenter.carry_over import untrained
+from lowpix.segmenter.carry_over import fresh
 from lowpix.study.data import digest_of, keep_data, read_data, refuse_other_data, require_same
 from lowpix.study.folder import Study, open_study, require_apart
 from lowpix.study.image_runs import IMAGES, Run, Tables
@@ -56,7 +56,7 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     dataset = open_data(options, seed=options.seed)
     carries = [name for name in options.carry_over if name != "none"]
     for name in carries:
-        untrained(name, len(dataset.classes), 0)  # find errors early
+        fresh(name, len(dataset.classes))(0)  # find errors early
     out = options.out or Path("results") / f"{dataset.title}_{dataset.split}"
     record = out / "study.toml"
     names = _names(dataset, options)

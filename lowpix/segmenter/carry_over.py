@@ -14,17 +14,16 @@ import torch
 from numpy.typing import NDArray
 
 from lowpix.data import Dataset
+from lowpix.data.dataset import median_size
 from lowpix.seeds import seed_for
 from lowpix.segmenter.augment import Augmentation
-from lowpix.segmenter.batches import Batches
 from lowpix.segmenter.evaluation import class_probabilities
-from lowpix.segmenter.model import Model, Segmenter, build
+from lowpix.segmenter.method import Method
+from lowpix.segmenter.model import Fresh, Model
 from lowpix.segmenter.options import SegmenterOptions
-from lowpix.segmenter.training import Recipe, train
+from lowpix.segmenter.training import Recipe
 
 PIXELS = 43_200  # 180×240: larger images are made smaller for the network
-SAMPLED = 15  # images that the median size is taken of
-LEAST_CROP = 16  # pixels
 BATCH = 4
 RECIPE = Recipe(epochs=15, steps=20, learning_rate=0.001, weight_decay=0.01, backbone=0.25)
 """As many steps for any number of images. An epoch is the part of the training after which its state is saved."""
@@ -46,9 +45,9 @@ class Finished:
         return self.label_map(name), None
 
 
-def untrained(network: str, classes: int, seed: int) -> Segmenter:
-    """The network before its training. Raises InputError if there is none of this name."""
-    return build(network, classes, SegmenterOptions(network).resolved_width(), from_scratch=False, seed=seed)
+def fresh(network: str, classes: int) -> Fresh:
+    """Gives the network before its training: `unet`, or pretrained weights as `hf:<folder or model id>`."""
+    return Fresh(network, classes, SegmenterOptions(network).resolved_width(), from_scratch=False)
 
 
 def carried_model(
@@ -65,7 +64,7 @@ def carried_model(
     Args:
         dataset: holds the images.
         finished: names and label maps of those to learn from.
-        network: `unet`, trained from scratch, or `hf:<folder or model id>` as in `lowpix.segmenter.model.build`.
+        network: as in `fresh`.
         seed: seed of weights, minibatches and dropout.
         device: where it is trained.
         state: safetensors file that a stopped training goes on from. It is kept at the end.
@@ -77,14 +76,12 @@ def carried_model(
     Raises:
         InputError: there is no such network, or `state` cannot be gone on from.
     """
-    sizes = [dataset.image(name).shape[:2] for name in finished.images[:SAMPLED]]
-    height, width = (round(float(np.median(side))) for side in zip(*sizes, strict=True))
+    height, width = median_size(dataset, finished.images)
     scale = min(1.0, math.sqrt(PIXELS / (height * width)))
-    crop = max(LEAST_CROP, round(height * scale)), max(LEAST_CROP, round(width * scale))
-    made = untrained(network, len(dataset.classes), seed_for(seed, "initial weights"))
-    augmentation = Augmentation(crop, scale, ZOOM, flip=True, colour=COLOUR)
-    batches = Batches(dataset, finished, augmentation, BATCH, seed)
-    history = train(made, batches, recipe, seed, device, state)
+    augmentation = Augmentation(median_size(dataset, finished.images, scale), scale, ZOOM, True, COLOUR)
+    method = Method(fresh(network, len(dataset.classes)), BATCH, False, augmentation, recipe)
+    made = method.fresh(seed_for(seed, "initial weights"))
+    history = method.train(made, dataset, finished, None, seed, device, state)
     return Model(made.eval(), dataset.classes, dataset.palette, scale, (height, width)), history
 
 

@@ -60,7 +60,7 @@ class Method:
         network: Segmenter,
         dataset: Dataset,
         labels: Annotated,
-        pixels: NDArray[np.int64],
+        pixels: NDArray[np.int64] | None,
         seed: int,
         device: torch.device,
         state: Path,
@@ -75,7 +75,7 @@ class Method:
             network: from `fresh`, or trained before.
             dataset: holds the images.
             labels: the training images by name, and their labels.
-            pixels: number of labelled pixels of each class `(C,)`, for class weights.
+            pixels: number of labelled pixels of each class `(C,)`; read only for class weights.
             seed: seed of crops, augmentation and dropout.
             device: where the network is trained.
             state: file from which a stopped training goes on.
@@ -83,6 +83,7 @@ class Method:
             validation: the split that chooses the checkpoint, if the recipe validates.
             loaders: threads that prepare minibatches ahead.
         """
+        weights = class_weights(pixels) if self.class_weights and pixels is not None else None
         return train(
             network,
             Batches(dataset, labels, self.augmentation, self.batch, seed),
@@ -90,7 +91,7 @@ class Method:
             seed,
             device,
             state,
-            class_weights=class_weights(pixels) if self.class_weights else None,
+            class_weights=weights,
             validate=validator(validation, self.scale, device),
             loaders=loaders,
         )

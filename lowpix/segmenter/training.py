@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from lowpix.networks.device import mixed_precision
 from lowpix.seeds import seed_for
 from lowpix.segmenter.augment import Sample
 from lowpix.segmenter.model import Segmenter, tensors
+from lowpix.segmenter.options import SegmenterOptions
 from lowpix.segmenter.pretrained import drawing_from
 from lowpix.storage import write_bytes
 from lowpix.weights import read_weights, weights_file
@@ -59,6 +60,21 @@ class Recipe:
     """Factor of the learning rate of pretrained parameters."""
     milestones: tuple[int, ...] = ()
     """Epochs after which the learning rate falls to a tenth. If given, it neither warms up nor falls otherwise."""
+
+    @classmethod
+    def of(
+        cls,
+        options: SegmenterOptions,
+        images: int,
+        epochs: int,
+        learning_rate: float,
+        select: Literal["last", "validation"],
+        **further: Any,
+    ) -> "Recipe":
+        """The recipe of a study: an epoch sees each training image once; `select` chooses the checkpoint."""
+        validate_every = max(1, epochs // 10) if select == "validation" else 0
+        steps = -(-images // options.batch)
+        return cls(epochs, steps, learning_rate, options.weight_decay, validate_every, **further)
 
     def rate(self, step: int) -> float:
         """Learning rate of a step, counted from 0."""

@@ -3,15 +3,13 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
 from lowpix.data import Dataset, spread
 from lowpix.data.check import Report, require_sound
+from lowpix.data.dataset import median_size
 from lowpix.data.sent import Sent
 from lowpix.errors import InputError
 
 MOST_SENT = 2e9  # bytes of images and label maps that travel with a network; the scheduler holds those in flight
-SAMPLED = 15  # number of images that the median size is taken of
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,7 @@ class Splits:
 
     def median_size(self, scale: float) -> tuple[int, int]:
         """Median height and width of the first training images, resized by `scale`; each at least 16."""
-        sizes = [self.train.image(name).shape[:2] for name in self.names[:SAMPLED]]
-        height, width = (max(16, round(float(np.median(side)) * scale)) for side in zip(*sizes, strict=True))
-        return height, width
+        return median_size(self.train, self.names, scale)
 
 
 def open_splits(
