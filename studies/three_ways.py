@@ -4,7 +4,8 @@
 
 *alone*: the network of each image asks, and labels the image. *asks*: one network for the data set has asked, in
 the active study, and nothing else is labelled. *both*: the network of each image labels it from the pixels that
-the active study asked. *full*: the true label maps, for comparison. All final networks of a seed share the first
+the active study asked. *carried*: the same, and what the network that asked makes of the image helps it
+(`--carry-over asker`). *full*: the true label maps, for comparison. All final networks of a seed share the first
 weights, the crops and the steps: as many as the active study's last network had.
 """
 
@@ -24,6 +25,7 @@ from lowpix.image_study import Options as ImageOptions
 from lowpix.image_study import image_study
 from lowpix.reveal.schedule import Schedule
 from lowpix.storage import csv_bytes, write_bytes
+from lowpix.study.replay import ASKER
 from lowpix.study.settings import read_kind, read_settings
 from lowpix.study.text import as_text
 
@@ -31,6 +33,7 @@ WAYS = {
     ("alone", "pseudo"): "alone",
     ("both", "sparse"): "asks",
     ("both", "pseudo"): "both",
+    ("carried", "pseudo"): "carried",
     ("alone", "full"): "full",
 }
 """The way that each data-set study and kind of labels stands for."""
@@ -84,6 +87,7 @@ def three_ways(options: Options) -> pd.DataFrame:
     # first the pixels of the active study, so that one that lacks some is refused before any work
     works: list[tuple[str, ImageOptions, tuple[SettingName, ...]]] = [
         ("both", given, ("pseudo", "sparse")),
+        ("carried", replace(given, carry_over=(ASKER,), out=out / "images_carried"), ("pseudo",)),
         ("alone", chosen, ("pseudo", "full")),
     ]
     parts = []

@@ -21,11 +21,11 @@ def test_the_same_clicks_teach_in_three_ways(tmp_path: Path) -> None:
     )
     table = three_ways(Options(tmp_path / "active"))
     assert list(table.columns) == list(COLUMNS)
-    assert list(table["way"]) == ["alone", "asks", "both", "full"]
+    assert list(table["way"]) == ["alone", "asks", "both", "carried", "full"]
     by_way = table.set_index("way")
-    assert (by_way.loc[["alone", "asks", "both"], "pixels_per_image"] == 12).all()
+    assert (by_way.loc[["alone", "asks", "both", "carried"], "pixels_per_image"] == 12).all()
     assert (by_way.loc[["asks", "full"], "label_accuracy"] == 1).all()  # nothing but answers
-    assert (by_way.loc[["alone", "both"], "label_accuracy"] < 1).all()
+    assert (by_way.loc[["alone", "both", "carried"], "label_accuracy"] < 1).all()
     # both start from the pixels that the network of the data set asked
     given = Study(tmp_path / "active_ways" / "images_both", IMAGES).tables().revealed
     pd.testing.assert_frame_equal(given[PIXELS], asked.revealed[PIXELS])

@@ -6,7 +6,7 @@ so far. It judges the images of the next block before a pixel of them is asked. 
     carry_over/<setting>/<seed>/<images>.safetensors    the network, and how its training went (.csv)
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
@@ -137,6 +137,21 @@ class Carrier:
 
     def _file(self, lesson: Lesson, suffix: str = ".safetensors") -> Path:
         return self.study.folder / f"{lesson.place}{suffix}"
+
+
+@dataclass(frozen=True)
+class Asker:
+    """The networks that asked for the pixels in an active study."""
+
+    models: Mapping[int, tuple[Path, float]]
+    """By seed: the file, and an image's share of the seconds of the active study."""
+
+    def prior(
+        self, seed: int, device: torch.device, image: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], float]:
+        """The probabilities `(H, W, C)` of an image by the network of a seed, and its share of the seconds."""
+        path, seconds = self.models[seed]
+        return prior_of(_model(path, digest(path.read_bytes())), image, device), seconds
 
 
 @lru_cache(maxsize=4)

@@ -91,7 +91,8 @@ class CarryOptions:
     none: each image starts from nothing;
     unet, or a model of transformers as hf:<folder or model id>: after 25, 50, 100, 200 … images
     such a network learns from their pseudo-labels, and helps the networks of the next images.
-    The order of the images is kept in study.toml; further images join at the end."""
+    The order of the images is kept in study.toml; further images join at the end;
+    asker: with --pixels-of an active study, its last network, which asked for the pixels, helps."""
 
 
 @dataclass(frozen=True)
@@ -142,11 +143,14 @@ class Options(
         from lowpix.networks import Solver, find_network
         from lowpix.reveal.acquisition import find_acquisition
         from lowpix.study.image_runs import carrier_name
+        from lowpix.study.replay import ASKER
 
         check_options(self)
         self.check_cluster()
         carriers = [carrier_name(name) for name in dict.fromkeys(self.carry_over)]
         require("carry_over", self.carry_over, len(carriers) == len(set(carriers)), "models of different names")
+        asked = ASKER not in self.carry_over or self.pixels_of is not None
+        require("carry_over", ASKER, asked, "given with --pixels-of an active study")
         here = self.cluster is None or set(carriers) == {"none"}
         require("cluster", self.cluster, here, "left out with --carry-over: workers lack its networks")
         networks = [find_network(name) for name in self.network]

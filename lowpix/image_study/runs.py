@@ -13,7 +13,7 @@ from lowpix.data import Dataset
 from lowpix.data.sent import Sent
 from lowpix.image_study.carry import Carrier, Lesson
 from lowpix.image_study.loop import Case, reveal
-from lowpix.image_study.setting import Setting, Shared, Unit
+from lowpix.image_study.setting import Judge, Setting, Shared, Unit
 from lowpix.reveal.judging import Prediction
 from lowpix.reveal.oracle import Oracle
 from lowpix.study.cluster import Cluster
@@ -21,6 +21,7 @@ from lowpix.study.folder import Study
 from lowpix.study.image_runs import Run, Tables, confidence_name, label_map_name
 from lowpix.study.label_maps import confidence_png, label_map_png
 from lowpix.study.progress import Progress
+from lowpix.study.replay import ASKER
 from lowpix.study.work import work
 
 Prepared = dict[str, Shared]
@@ -145,14 +146,20 @@ class _Task:
         for unit in units:
             shared = (self.prepared or {}).pop(unit[0], None) or Shared()
             for setting in self.left(finished, unit):
-                judge = None
-                if self.study and (lesson := self._lesson(setting, unit)):
-                    judge = partial(Carrier(self.dataset, self.study, self.device).prior, lesson)
+                judge = self._judge(setting, unit)
                 yield setting.start(self.dataset, unit, self.device, shared, self.oracles, judge)
+
+    def _judge(self, setting: Setting, unit: Unit) -> Judge | None:
+        """What judges the image of a run by a network of other images; None without carry-over."""
+        if setting.asker:
+            return partial(setting.asker.prior, unit[1], self.device)
+        if self.study and (lesson := self._lesson(setting, unit)):
+            return partial(Carrier(self.dataset, self.study, self.device).prior, lesson)
+        return None
 
     def _lesson(self, setting: Setting, unit: Unit) -> Lesson | None:
         """The network of earlier images that a run needs; None without carry-over, and in the first block."""
-        if setting.carry_over == "none" or not self.before:
+        if setting.carry_over in ("none", ASKER) or not self.before:
             return None
         return Lesson(setting.name, setting.carry_over, unit[1], tuple(self.before))
 

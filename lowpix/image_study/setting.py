@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lowpix.data import IGNORE, Dataset
 from lowpix.errors import InputError, choose
+from lowpix.image_study.carry import Asker
 from lowpix.image_study.loop import Case
 from lowpix.networks import find_network
 from lowpix.reveal.acquisition import find_acquisition
@@ -26,6 +27,8 @@ from lowpix.study.image_runs import Run, setting_name
 
 Unit = tuple[str, int]
 """An image's name and a seed."""
+Judge = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], float]]
+"""Gives the probabilities of an image by a network of other images, and its share of that network's seconds."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Setting:
     grid: int = 1
     given: Mapping[Unit, NDArray[np.int64]] | None = None
     """The pixels to ask, if an earlier study chose them."""
+    asker: Asker | None = None
+    """What asked for them, if it helps."""
 
     @property
     def name(self) -> str:
@@ -78,7 +83,7 @@ class Setting:
         device: torch.device,
         shared: Shared | None = None,
         oracles: Callable[[str], Oracle] | None = None,
-        judge: Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], float]] | None = None,
+        judge: Judge | None = None,
     ) -> Case:
         """Start a run.
 
@@ -88,8 +93,7 @@ class Setting:
             device: where the networks are trained.
             shared: what runs of this image share, if there are several.
             oracles: gives the oracle of an image by name; by default the label map answers.
-            judge: gives the probabilities of an image by a network of other images, and the image's share of the
-                seconds that the network was trained.
+            judge: a network of other images that helps.
 
         Raises:
             InputError: the image has no label map, and the oracle, the target or the acquisition needs it.

@@ -14,7 +14,7 @@ from lowpix.data import Dataset, spread
 from lowpix.data.check import Report, pixels_digest, require_sound
 from lowpix.data.options import open_data
 from lowpix.errors import InputError
-from lowpix.image_study.carry import Block, blocks, in_order, keep_order
+from lowpix.image_study.carry import Asker, Block, blocks, in_order, keep_order
 from lowpix.image_study.estimate import seconds_a_run
 from lowpix.image_study.options import Options
 from lowpix.image_study.pictures import image_pictures
@@ -30,7 +30,7 @@ from lowpix.study.data import digest_of, keep_data, read_data, refuse_other_data
 from lowpix.study.folder import Study, open_study, require_apart
 from lowpix.study.image_runs import IMAGES, Run, Tables
 from lowpix.study.options import settings_of
-from lowpix.study.replay import pixels_of
+from lowpix.study.replay import ASKER, askers_of, pixels_of
 from lowpix.study.settings import keep_section, require_section
 from lowpix.study.text import Bound, clock
 
@@ -54,7 +54,7 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     options.check()
     settings = options.settings()
     dataset = open_data(options, seed=options.seed)
-    carries = [name for name in options.carry_over if name != "none"]
+    carries = [name for name in options.carry_over if name not in ("none", ASKER)]
     for name in carries:
         fresh(name, len(dataset.classes))(0)  # find errors early
     out = options.out or Path("results") / f"{dataset.title}_{dataset.split}"
@@ -95,10 +95,12 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
 
 
 def _given(setting: Setting, folder: Path, dataset: Dataset, report: Report, seeds: Sequence[int]) -> Setting:
-    """The setting with the pixels that the study in `folder` revealed."""
+    """The setting with the pixels that the study in `folder` revealed, and with what asked for them."""
     require_same(read_data(folder), {dataset: report}, f"{folder} is of other images: is --data-root the same?")
     acquisition = find_acquisition(setting.acquisition).name
-    return replace(setting, given=pixels_of(folder, acquisition, report.names, seeds))
+    given = pixels_of(folder, acquisition, report.names, seeds)
+    asker = Asker(askers_of(folder, acquisition, seeds)) if setting.carry_over == ASKER else None
+    return replace(setting, given=given, asker=asker)
 
 
 def _require_answerable(

@@ -1,18 +1,23 @@
-"""The pixels that an earlier study revealed, for an image study that asks the same ones."""
+"""The pixels that an earlier study revealed, for an image study that asks the same ones; and the networks that
+asked for them."""
 
 from collections.abc import Collection
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from lowpix.errors import InputError
-from lowpix.storage import read_parquet
+from lowpix.storage import read_csv, read_parquet
+from lowpix.study.folder import file_name
 from lowpix.study.seal import Seal
 from lowpix.study.settings import read_kind, read_settings
 from lowpix.study.tables import ADDED, CURVES, REVEALED
 
 KINDS = ("active", "image")
+ASKER = "asker"
+"""The value of --carry-over for the network that asked for the pixels."""
 
 
 def pixels_of(
@@ -38,16 +43,44 @@ def pixels_of(
         )
     except FileNotFoundError:
         raise InputError(f"--pixels-of {folder}: has no tables yet: finish this study first") from None
-    there = sorted(curves.loc[curves["acquisition"] == acquisition, "setting"].unique())
-    if len(there) != 1:
-        held = ", ".join(there) or ", ".join(sorted(curves["acquisition"].unique())) or "no finished run"
-        raise InputError(f"--acquisition {acquisition}: must name one setting of {folder}, which has {held}")
-    found = {}
-    of_setting = revealed[revealed["setting"] == there[0]].sort_values("order")
+    setting, found = _setting(folder, acquisition, curves), {}
+    of_setting = revealed[revealed["setting"] == setting].sort_values("order")
     for (image, seed), rows in of_setting.groupby(["image", "seed"]):
         found[str(image), int(seed)] = rows[["row", "column"]].to_numpy(np.int64)
     for seed in seeds:
         for image in images:
             if (image, seed) not in found:
-                raise InputError(f"--pixels-of {folder}: {there[0]} has no pixels of image {image}, seed {seed}")
+                raise InputError(f"--pixels-of {folder}: {setting} has no pixels of image {image}, seed {seed}")
     return found
+
+
+def askers_of(folder: Path, acquisition: str, seeds: Collection[int]) -> dict[int, tuple[Path, float]]:
+    """The last network that asked with an acquisition in the active study in `folder`, by seed.
+
+    Each value is the model's file, and an image's share of the seconds that the run took.
+
+    Raises InputError if it is no active study, or a model is not there: a study's folder can be passed on without.
+    """
+    if read_kind(folder / "study.toml") != "active":
+        raise InputError(f"--carry-over {ASKER}: {folder} is no active study, so no network of the data set asked")
+    kinds = {"setting": "str", "acquisition": "str", "seed": "int64", "images": "int64", "seconds": "float64"}
+    summary = read_csv(folder / "summary.csv", kinds, "the summary of an active study")
+    setting = _setting(folder, acquisition, summary)
+    runs = summary[summary["setting"] == setting]
+    shares = dict(zip(runs["seed"], (runs["seconds"] / runs["images"]).tolist(), strict=True))
+    found = {}
+    for seed in seeds:
+        model = folder / "models" / file_name(setting) / f"{seed}.safetensors"
+        if seed not in shares or not model.exists():
+            raise InputError(f"--carry-over {ASKER}: {model} is not there: run the active study again")
+        found[seed] = model, shares[seed]
+    return found
+
+
+def _setting(folder: Path, acquisition: str, table: pd.DataFrame) -> str:
+    """The only setting with an acquisition in a table of the study in `folder`."""
+    there = sorted(table.loc[table["acquisition"] == acquisition, "setting"].unique())
+    if len(there) != 1:
+        held = ", ".join(there) or ", ".join(sorted(table["acquisition"].unique())) or "no finished run"
+        raise InputError(f"--acquisition {acquisition}: must name one setting of {folder}, which has {held}")
+    return str(there[0])
