@@ -1,6 +1,7 @@
-"""python studies/tables.py: write the tables of README.md and results/README.md from the tables in results/.
+"""python -m studies.tables: write the tables of README.md and results/README.md from the tables in results/.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function of this file.
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function of this file or of
+`active_tables.py`.
 """
 
 import re
@@ -18,6 +19,7 @@ from lowpix.study.image_runs import IMAGES
 from lowpix.study.intervals import interval
 from lowpix.study.overview import median_to_target
 from lowpix.study.tables import pixels_to, pixels_to_stay
+from studies.active_tables import balent, camvid_active, nuclei_active, pixelpick, three_ways
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -257,30 +259,6 @@ def _ratios(study: str, name: str, full_hours: int, budgets: dict[int, str]) -> 
         yield cells
 
 
-def camvid_active() -> Rows:
-    """Test mIoU of networks that ask, by pixels an image of CamVid."""
-    return _active("camvid_active_small")
-
-
-def nuclei_active() -> Rows:
-    """The same of nuclei."""
-    return _active("nuclei_active")
-
-
-def _active(study: str) -> Rows:
-    rounds, summary = (pd.read_csv(RESULTS / study / f"{name}.csv") for name in ("rounds", "summary"))
-    budgets = sorted(rounds.loc[rounds["setting"] != "full", "asked"].unique())
-    yield ["", "seeds", *(f"{budget:.0f}" for budget in budgets)]
-    for setting in ("deeplab-margin", "deeplab-power_bald", "deeplab-random"):
-        own = rounds[rounds["setting"] == setting]
-        means = 100 * own.groupby("asked")["miou"].mean()
-        name = setting.removeprefix("deeplab-")
-        yield [name, str(own["seed"].nunique()), *(f"{means[budget]:.1f}" for budget in budgets)]
-    full = summary[summary["setting"] == "full"]
-    blank = [""] * (len(budgets) - 1)
-    yield ["full label maps, the same steps", str(len(full)), *blank, f"{100 * full['miou'].mean():.1f}"]
-
-
 def order() -> Rows:
     """Training in order against the other arms."""
     names = {
@@ -345,6 +323,9 @@ TABLES: dict[str, Callable[[], Rows]] = {
         nuclei_dataset,
         camvid_active,
         nuclei_active,
+        three_ways,
+        pixelpick,
+        balent,
         order,
     )
 }

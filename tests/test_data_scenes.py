@@ -81,9 +81,9 @@ def test_a_scene_takes_under_50_ms() -> None:
     scenes = Scenes()
     seconds = []
     for name in scenes.images:
-        start = time.perf_counter()
+        start = time.process_time()
         scenes.image(name)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) < 0.05
 
 

@@ -109,9 +109,9 @@ def test_an_image_of_360_by_480_takes_milliseconds() -> None:
     truth, prediction = random.integers(0, 11, (2, 360, 480), dtype=np.uint8)
     times = []
     for _ in range(10):
-        start = time.perf_counter()
+        start = time.process_time()
         confusion(truth, prediction, 11)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.02  # about 1 ms; the slack is for busy machines
 
 
