@@ -1,10 +1,8 @@
 """The pages about results say what the tables in results/ say."""
 
-import importlib.util
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pandas as pd
@@ -16,29 +14,18 @@ from lowpix.compare.measures import measures
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import IMAGES
 from lowpix.study.intervals import interval
+from studies import tables
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
 DEFAULT, MARGIN = "mlp-facility-edges", "mlp-margin"
 
 
-def _tables() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("tables", ROOT / "studies" / "tables.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-TABLES = _tables()
-
-
-@pytest.mark.parametrize("page", TABLES.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", tables.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_tables_are_as_written_by_their_script(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    assert text.count("<!-- table: ") == len(TABLES.BLOCK.findall(text)) > 0
-    assert TABLES.written(text) == text, "python studies/tables.py writes them anew"
+    assert text.count("<!-- table: ") == len(tables.BLOCK.findall(text)) > 0
+    assert tables.written(text) == text, "python -m studies.tables writes them anew"
 
 
 # Figures within sentences
