@@ -54,7 +54,9 @@ def test_a_study_is_the_same_as_in_this_process(two: Machines, tmp_path: Path) -
     for file in (tmp_path / "here").glob("pseudo_labels/**/*.png"):
         assert (tmp_path / "there" / file.relative_to(tmp_path / "here")).read_bytes() == file.read_bytes()
     record = tomllib.loads((tmp_path / "there/study.toml").read_text())
-    assert record["workers"]["processor"] == record["produced"][0]["processor"]
+    produced = record["produced"][0]
+    made_on = set(pd.read_csv(tmp_path / "there/summary.csv")["machine"])
+    assert made_on == {f"{produced['processor']}, {produced['precision']}"}
     assert "cluster" not in record["settings"]
 
 

@@ -72,7 +72,7 @@ def run_study(
         finished = study.finished()
         pieces = [piece for piece in pieces if any(map(partial(task.left, finished), piece))]
         acquisitions = tuple(setting.acquisition for setting in settings)
-        others = Cluster(cluster, partial(_sent, task, finished), study.keep_workers, acquisitions=acquisitions)
+        others = Cluster(cluster, partial(_sent, task, finished), acquisitions=acquisitions)
         yield from work(task, pieces, _Save(study), jobs, total=total, tell=tell, cluster=others)
         return
     with TemporaryDirectory(prefix="lowpix-") as folder:
