@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from lowpix.errors import InputError, WorkError
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.storage import write_bytes
+from lowpix.study.progress import Afar, Heard, first_of
 from lowpix.study.threads import one_thread
 
 if TYPE_CHECKING:
@@ -46,6 +47,8 @@ class Cluster(Generic[Unit, Result]):
     send: Callable[[Unit], Callable[[], Iterable[Result]]]
     """Makes of a unit a call that needs no file of this machine. It is made when the unit's turn comes."""
     patience: float = PATIENCE
+    lines: Afar | None = None
+    """What units say while they are worked on, for the bar."""
     acquisitions: tuple[str, ...] = ()
     """Acquisitions that units use. Workers must have the user's own functions among them, unchanged."""
 
@@ -104,7 +107,7 @@ def on_cluster(
     Args:
         cluster: where, and how.
         units: the units of work, in the order in which they are started.
-        show: is told the numbers of workers and units in flight.
+        show: is told the numbers of workers and units in flight, and what a unit says of itself.
 
     Raises:
         InputError: no scheduler answers at the address, or a worker runs other versions.
@@ -113,7 +116,10 @@ def on_cluster(
     from distributed import CancelledError, KilledWorker, wait
 
     waiting, lost, running, own = deque(units), list[Unit](), dict["Future[Any]", Unit](), cluster.own
+    heard = Heard()
     with _connected(cluster) as client:
+        if cluster.lines is not None:
+            client.subscribe_topic(cluster.lines.topic, heard)
         try:
             since = time.monotonic()
             while waiting or running:
@@ -128,7 +134,8 @@ def on_cluster(
                     unit = waiting.popleft()
                     sent = client.submit(_do, cluster.send(unit), identity(), own, pure=False, retries=0)
                     running[sent] = unit
-                show(f"{len(threads)} workers, {len(running)} units in flight")
+                said = first_of([heard.lines.get(worker, "") for worker in sorted(threads)])
+                show(f"{len(threads)} workers, {len(running)} units in flight{said and f': {said}'}")
                 if not running:
                     time.sleep(0.2)
                     continue
