@@ -54,10 +54,13 @@ def machine(device: torch.device) -> str:
 
 @cache
 def processor() -> str:
-    """The kind of processor of this machine."""
+    """The kind of processor of this machine. Its family and model tell more than a name like `AMD EPYC`."""
     try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
     except OSError:  # not Linux
         return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    about = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+    if "model name" not in about:
+        return platform.machine()
+    number = ", model ".join(about[key] for key in ("cpu family", "model") if key in about)
+    return f"{about['model name']} (family {number})" if number else about["model name"]

@@ -77,14 +77,19 @@ class Edges:
         lab = np.empty(image.shape, np.float32)
         for start, stop in row_blocks(*image.shape[:2]):  # the colours are in float64 at first
             lab[start:stop] = rgb2lab(image[start:stop])
-        blurred = ndimage.gaussian_filter(lab, (0.6, 0.6, 0))
-        right, down = (np.linalg.norm(np.diff(blurred, axis=axis), axis=-1) for axis in (1, 0))
-        mean = (right.sum() + down.sum()) / max(right.size + down.size, 1)
-        weights = [np.exp(-CONTRAST / max(mean, 1e-6) * step) + LEAST_WEIGHT for step in (right, down)]
-        padded = [np.pad(weights[0], ((0, 0), (0, 1))), np.pad(weights[1], ((0, 1), (0, 0)))]
-        flat = [torch.from_numpy(weight.astype(np.float32).ravel()).to(device) for weight in padded]
+        flat = [torch.from_numpy(weight.ravel()).to(device) for weight in _weights(lab)]
         segments = torch.from_numpy(graph_segments(lab).ravel()).to(device, torch.int64)
         return cls(flat[0], flat[1], segments, (image.shape[0], image.shape[1]))
+
+
+def _weights(lab: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The weights of `Edges`, right and down, each `(H, W)`, from colours `(H, W, 3)`."""
+    blurred = ndimage.gaussian_filter(lab, (0.6, 0.6, 0))
+    right, down = (np.linalg.norm(np.diff(blurred, axis=axis), axis=-1) for axis in (1, 0))
+    mean = (right.sum() + down.sum()) / max(right.size + down.size, 1)
+    weights = [np.exp(-CONTRAST / max(mean, 1e-6) * step) + LEAST_WEIGHT for step in (right, down)]
+    padded = [np.pad(weights[0], ((0, 0), (0, 1))), np.pad(weights[1], ((0, 1), (0, 0)))]
+    return [weight.astype(np.float32) for weight in padded]
 
 
 @torch.no_grad()
