@@ -37,7 +37,7 @@ class Edges:
     down: torch.Tensor
     """`(N,)` float32: weight between a pixel and the one below; 0 in the last row."""
     segments: torch.Tensor
-    """`(N,)` int64: the segment of each pixel, 0 to S − 1."""
+    """`(N,)` int32: the segment of each pixel, 0 to S − 1."""
     shape: tuple[int, int]
     step: int = 1
     """Rows and columns of the image from one pixel here to the next."""
@@ -78,7 +78,7 @@ class Edges:
         for start, stop in row_blocks(*image.shape[:2]):  # the colours are in float64 at first
             lab[start:stop] = rgb2lab(image[start:stop])
         flat = [torch.from_numpy(weight.ravel()).to(device) for weight in _weights(lab)]
-        segments = torch.from_numpy(graph_segments(lab).ravel()).to(device, torch.int64)
+        segments = torch.from_numpy(graph_segments(lab).ravel()).to(device, torch.int32)
         return cls(flat[0], flat[1], segments, (image.shape[0], image.shape[1]))
 
 
