@@ -137,8 +137,8 @@ class Study(Generic[Run, Tables]):
         end_fresh(record)
 
     def warn_of_machines(self) -> None:
-        """Print a warning if the runs in the tables come from different kinds of machines."""
-        runs = self._read(list(self.kind.stored)[-1])["machine"]
+        """Print a warning if the runs in the last table come from different kinds of machines, if it tells that."""
+        runs = self._read(list(self.kind.stored)[-1]).get("machine", pd.Series(dtype="str"))
         if runs[runs != UNKNOWN].nunique() > 1:
             counts = "; ".join(f"{count} of {kind}" for kind, count in runs.value_counts().items())
             print(
