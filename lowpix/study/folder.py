@@ -137,7 +137,7 @@ class Study(Generic[Run, Tables]):
         end_fresh(record)
 
     def warn_of_machines(self) -> None:
-        """Print a warning if the runs in the last table come from different kinds of machines, if it tells that."""
+        """Print a warning if the last table has runs of different kinds of machines in its column `machine`."""
         runs = self._read(list(self.kind.stored)[-1]).get("machine", pd.Series(dtype="str"))
         if runs[runs != UNKNOWN].nunique() > 1:
             counts = "; ".join(f"{count} of {kind}" for kind, count in runs.value_counts().items())
