@@ -80,7 +80,7 @@ def _feeding(options: Options, scenes: Dataset, count: int, real: bool) -> Itera
         return partial(_sleep, images, options.sleep)
 
     with tempfile.TemporaryDirectory() as folder, _machines(Path(folder), count, real) as (address, scheduler):
-        cluster = Cluster(address, send, lambda processor: None)
+        cluster = Cluster(address, send)
         list(on_cluster(cluster, range(count), lambda text: None))  # all workers have loaded the package
         before, start, own = sum(scheduler.cpu_times()[:2]), perf_counter(), process_time()
         done = sum(1 for _ in on_cluster(cluster, range(options.units), lambda text: None))

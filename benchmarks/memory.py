@@ -3,20 +3,25 @@
 Linux only, because it measures the proportional set size, which counts shared memory once.
 """
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from itertools import cycle
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import sleep
 from typing import Any
 
+import numpy as np
 import psutil  # type: ignore[import-untyped]
+from PIL import Image
 
 from benchmarks.report import Row, write_table
 from lowpix.command import run
+from lowpix.data import IGNORE, Dataset, open_dataset
 from lowpix.errors import InputError
 
 MB = 1e6
@@ -49,6 +54,8 @@ class Options:
     """Height and width of generated scenes, pixels."""
     large: tuple[int, int] = (1024, 2048)
     """Height and width of one large generated scene, pixels."""
+    photographs: tuple[tuple[int, int], ...] = ((3000, 4000), (5792, 8688))
+    """Height and width of photographs, each made of the data set's images side by side."""
     smoke: bool = False
     """Use small generated scenes, to check that the benchmark runs. Overrides the options above."""
     out: Path = Path("results/benchmarks/memory.csv")
@@ -66,6 +73,7 @@ SMALL: dict[str, Any] = {
     "max_pixels": 6,
     "scene_size": (24, 32),
     "large": (48, 64),
+    "photographs": ((60, 70),),
 }
 ACTIVE = [
     "--acquisition",
@@ -98,6 +106,31 @@ def measure(options: Options) -> Iterator[Row]:
     scene = ["--dataset", "scenes", "--scene-size", height, width, "--scene-count", 1]
     large = _peak("image_study", [*scene, "--jobs", 1, "--max-pixels", 6])
     yield Row(f"image_of_{height}x{width}_one_process", large.process, "MB")
+
+    for size in options.photographs:
+        with TemporaryDirectory() as folder:
+            _write_photograph(Path(folder), open_dataset(options.dataset, options.data_root), size)
+            one = ["--dataset", "folder", "--data-root", folder, "--stop", "budget", "--max-pixels", 6]
+            yield Row(f"photograph_of_{size[0]}x{size[1]}_one_process", _peak("image_study", one).process, "MB")
+
+
+def _write_photograph(folder: Path, dataset: Dataset, size: tuple[int, int]) -> None:
+    """Write a photograph and its label map: images of the data set side by side, cut off at the end."""
+    image, labels = np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8)
+    names = cycle(dataset.images)
+    height, width = dataset.image(dataset.images[0]).shape[:2]
+    for row in range(0, size[0], height):
+        for column in range(0, size[1], width):
+            name, where = next(names), np.s_[row : row + height, column : column + width]
+            room = np.s_[: min(height, size[0] - row), : min(width, size[1] - column)]
+            truth = dataset.labels(name)
+            assert truth is not None
+            image[where], labels[where] = dataset.image(name)[room], truth[room]
+    for place, array in (("images/photograph.jpg", image), ("labels/photograph.png", labels)):
+        (folder / place).parent.mkdir()
+        Image.fromarray(array).save(folder / place)
+    declared = {"classes": dataset.classes, "ignore_index": IGNORE}
+    (folder / "classes.json").write_text(json.dumps(declared), encoding="utf-8")
 
 
 def _growth(study: str, arguments: Sequence[object], few: int, many: int) -> Iterator[Row]:

@@ -15,6 +15,8 @@ import pyarrow.parquet as pq
 
 from lowpix.errors import InputError
 
+UNKNOWN = "unknown"
+"""A text that an older version did not write."""
 HOST = re.sub(r"[^\w]", "_", socket.gethostname())
 
 
@@ -65,7 +67,9 @@ def read_csv(
     """Read columns of a CSV file; `kinds` maps their names to pandas types.
 
     With `others`, all further columns are read as that type. `content` is the content of the file, if it was read
-    before. Columns named in `added` may be missing, because an older version wrote the file; they are then empty.
+    before. Columns named in `added` may be missing, because an older version wrote the file. Their numbers are
+    then empty, and their texts UNKNOWN.
+
     Raises InputError if the file cannot be read as `what`.
     """
     try:
@@ -83,7 +87,8 @@ def read_csv(
             na_values={column: [""] for column, kind in kinds.items() if kind == "Int64"},
         )
         for column in set(added) & kinds.keys() - set(table.columns):
-            table[column] = pd.Series(pd.NA if kinds[column] == "Int64" else math.nan, table.index, kinds[column])
+            missing = {"Int64": pd.NA, "str": UNKNOWN}.get(kinds[column], math.nan)
+            table[column] = pd.Series(missing, table.index, kinds[column])
         return table[list(kinds)]
     except (OSError, ValueError, KeyError) as fault:
         raise InputError(f"{path}: cannot be read as {what} ({_one_line(fault)})") from None
@@ -94,7 +99,8 @@ def read_parquet(
 ) -> pa.Table:
     """Read a parquet file; `content` is its content, if it was read before.
 
-    Columns named in `added` may be missing, because an older version wrote the file. Their values are then null.
+    Columns named in `added` may be missing, because an older version wrote the file. Their values are then null,
+    and their texts UNKNOWN.
 
     Raises InputError if it cannot be read, or its columns are not those of `schema`.
     """
@@ -104,7 +110,8 @@ def read_parquet(
         raise InputError(f"{path}: cannot be read as a table ({_one_line(fault)})") from None
     lacks = [column for column in schema if column.name in added and column.name not in table.column_names]
     for column in lacks:
-        table = table.append_column(column, pa.nulls(len(table), column.type))
+        missing = pa.scalar(UNKNOWN if pa.types.is_string(column.type) else None, column.type)
+        table = table.append_column(column, pa.repeat(missing, len(table)))
     if set(table.column_names) == set(schema.names):
         table = table.select(schema.names)
     try:

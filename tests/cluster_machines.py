@@ -75,7 +75,7 @@ def machines(folder: Path, **settings: object) -> Iterator[Machines]:
 
 
 def cluster_of(address: str, task: Callable[[int], Iterable[int]], patience: float = 120) -> Cluster[int, int]:
-    return Cluster(address, lambda unit: partial(task, unit), lambda processor: None, patience)
+    return Cluster(address, lambda unit: partial(task, unit), patience)
 
 
 def done(machines: Machines, task: Callable[[int], Iterable[int]], units: int, patience: float = 120) -> list[int]:

@@ -122,6 +122,20 @@ def test_a_real_study_is_compared_and_drawn(tmp_path: Path, capsys: pytest.Captu
     assert "mlp-margin" in capsys.readouterr().out
 
 
+def test_pairs_from_different_machines_are_warned_of(
+    tmp_path: Path, no_picture: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    runs = [replace(run, machine="A, bfloat16") for run in runs_of(["random", "margin"])]
+    compared(write_study(tmp_path / "alike", runs))
+    assert "warning" not in capsys.readouterr().err
+    runs = [replace(run, machine="B, float32") if run.image == IMAGES[2] else run for run in runs]
+    compared(write_study(tmp_path / "in pairs", runs))
+    assert "warning" not in capsys.readouterr().err
+    runs[0] = replace(runs[0], machine="B, float32")
+    compared(write_study(tmp_path / "mixed", runs))
+    assert "warning: in 1 of 5 pairs of runs" in capsys.readouterr().err
+
+
 def test_options_are_documented_and_defaults_valid(capsys: pytest.CaptureFixture[str]) -> None:
     assert run_command("lowpix.compare", ["--help"]) == 0
     shown = capsys.readouterr().out

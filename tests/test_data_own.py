@@ -227,6 +227,12 @@ def coco_ids(root: Path) -> None:
         write(root / f"labels/{name}.tif", grey(0, 17, 92))
 
 
+def in_sub_folders(root: Path) -> None:
+    for name in ("train/a", "val/b"):
+        photographs(root / "images" / Path(name).parent, Path(name).name)
+        write(root / f"masks/{name}.png", grey(0, 255))
+
+
 LAYOUTS: list[tuple[Callable[[Path], None], dict[str, object]]] = [
     (kaggle, {"values": {"0": "background", "255": "class_255"}, "labels": "masks/{name}_mask.png"}),
     (
@@ -243,6 +249,7 @@ LAYOUTS: list[tuple[Callable[[Path], None], dict[str, object]]] = [
         coco_ids,
         {"values": {"0": "background", "17": "class_17", "92": "class_92"}, "labels": "labels/{name}.tif"},
     ),
+    (in_sub_folders, {"values": {"0": "background", "255": "class_255"}, "labels": "masks/{name}.png"}),
 ]
 
 
@@ -276,6 +283,11 @@ def no_photographs(root: Path) -> None:
     (root / "deep").mkdir()
 
 
+def other_names(root: Path) -> None:
+    photographs(root / "JPEGImages", "a", "b")
+    write(root / "Masks/a.png", HALVES)
+
+
 def no_label_maps(root: Path) -> None:
     photographs(root / "images", "a")
     write(root / "masks/other.png", HALVES)
@@ -296,6 +308,7 @@ def two_kinds(root: Path) -> None:
     ("layout", "said"),
     [
         (no_photographs, "holds no photograph"),
+        (other_names, "pictures in JPEGImages (2), Masks (1): name the folder of photographs images"),
         (no_label_maps, "no label maps for its 1 photographs (looked in masks, images"),
         (photographs_for_masks, "a.png: holds 120 values: it looks like a photograph"),
         (two_kinds, "some label maps hold ids and others colours"),

@@ -74,13 +74,13 @@ def test_tables_have_the_columns_of_the_design(tmp_path: Path) -> None:
     curves = pd.read_parquet(tmp_path / "curves.parquet")
     columns = (
         "dataset setting image network acquisition selection oracle privileged stop void seed round asked "
-        "revealed fraction accuracy accuracy_unrevealed accuracy_off_border miou classes_missed seconds"
+        "revealed fraction accuracy accuracy_unrevealed accuracy_off_border miou classes_missed seconds machine"
     )
     assert list(curves.columns) == columns.split()
     summary = pd.read_csv(tmp_path / "summary.csv")
     columns = (
         "dataset setting image network acquisition seed pixels_to_target fraction_to_target target censored "
-        "pixels_to_stay accuracy accuracy_off_border miou classes_missed classes seconds"
+        "pixels_to_stay accuracy accuracy_off_border miou classes_missed classes seconds machine"
     )
     assert set(columns.split()) <= set(summary.columns)
     revealed = pd.read_parquet(tmp_path / "revealed.parquet")

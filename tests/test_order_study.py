@@ -55,7 +55,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_tables_and_picture(study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table, pairs = ordered(study, tmp_path)
-    columns = "setting image seed study_seed arm steps pixels accuracy miou seconds"
+    columns = "setting image seed study_seed arm steps pixels accuracy miou seconds machine"
     assert list(pd.read_csv(tmp_path / "order.csv").columns) == columns.split()
     assert len(table) == 2 * 3 * len(ARMS)
     assert table.loc[table["seed"] == 2, "study_seed"].eq(0).all()  # two seeds in the study, in turn

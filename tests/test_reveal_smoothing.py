@@ -12,9 +12,20 @@ from scipy.sparse.linalg import spsolve
 from session_samples import ASKABLE, TRUTH, image
 
 from lowpix.metrics import accuracy, confusion
+from lowpix.networks import features
 from lowpix.networks.features import graph_segments
 from lowpix.reveal.session import ImageSession, fit
-from lowpix.reveal.smoothing import Edges, random_walk, segment_vote, smooth
+from lowpix.reveal.smoothing import (
+    LEAST_PULL,
+    MOST_VOTE,
+    PULL,
+    PULL_OF_ANSWERS,
+    VOTE,
+    Edges,
+    random_walk,
+    segment_vote,
+    smooth,
+)
 
 CPU = torch.device("cpu")
 shapes = st.tuples(st.integers(1, 7), st.integers(1, 7))
@@ -148,3 +159,52 @@ def test_one_revealed_class_leaves_nothing_to_smooth() -> None:
     plain.tell(pixel[None], TRUTH[tuple(pixel)][None])
     fit([plain])
     np.testing.assert_array_equal(session.predict().labels, plain.predict().labels)
+
+
+def test_a_large_image_is_smoothed_in_blocks_each_like_an_image_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compared with the blocks cut out by hand; the share of labelled pixels is that of the whole image."""
+    picture, asked, answers = (
+        noise((30, 20), 3),
+        torch.tensor([5, 130, 390, 395, 599]),
+        torch.tensor([0, 2, 1, 0, 2]),
+    )
+    edges, mean = Edges.of(picture, CPU), probabilities(4, 600, 1)
+    expected = []
+    for start, stop in ((0, 200), (200, 400), (400, 600)):
+        right, down = edges.right[start:stop].clone(), edges.down[start:stop].clone()
+        down[-20:] = 0
+        segments = torch.unique(edges.segments[start:stop], return_inverse=True)[1]
+        own = (asked >= start) & (asked < stop)
+        part = Edges(right, down, segments, (10, 20))
+        prior = segment_vote(mean[:3, start:stop].clone(), segments, min(MOST_VOTE, VOTE * 600 / 5))
+        prior /= prior.sum(0)
+        prior[:, asked[own] - start] = torch.eye(3)[:, answers[own]]
+        pull = torch.full((200,), max(LEAST_PULL, PULL * 5 / 600))
+        pull[asked[own] - start] = PULL_OF_ANSWERS
+        walked = random_walk(part, prior, pull).clamp(min=0)
+        expected.append(walked / walked.sum(0))
+    monkeypatch.setattr("lowpix.reveal.smoothing.BLOCK", 200)
+    found = smooth(edges, mean, asked, answers)
+    np.testing.assert_allclose(found[:3], torch.cat(expected, 1), rtol=1e-5, atol=1e-7)
+    assert not found[3].any()
+
+
+def test_edges_of_blocks_of_rows_are_those_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Colours do not depend on the blocks in which they are converted."""
+    picture = noise((24, 10), 5)
+    whole = Edges.of(picture, CPU)
+    monkeypatch.setattr(features.row_blocks, "__defaults__", (60,))
+    parts = Edges.of(picture, CPU)
+    assert torch.equal(whole.right, parts.right)
+    assert torch.equal(whole.down, parts.down)
+    upper = whole.rows(0, 7)
+    assert torch.equal(upper.right, whole.right[:70])
+    assert torch.equal(upper.down[:60], whole.down[:60])
+    assert not upper.down[60:].any()
+
+
+@given(st.integers(1, 50), st.integers(1, 50), st.integers(1, 300))
+def test_blocks_of_rows_are_the_rows(height: int, width: int, size: int) -> None:
+    bounds = list(features.row_blocks(height, width, size))
+    assert [row for start, stop in bounds for row in range(start, stop)] == list(range(height))
+    assert all(start < stop and (stop - start - 1) * width <= size for start, stop in bounds)

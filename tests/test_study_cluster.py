@@ -1,6 +1,7 @@
 """Work on the workers of a real Dask scheduler, all started by their command lines on this machine."""
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -54,7 +55,9 @@ def test_a_study_is_the_same_as_in_this_process(two: Machines, tmp_path: Path) -
     for file in (tmp_path / "here").glob("pseudo_labels/**/*.png"):
         assert (tmp_path / "there" / file.relative_to(tmp_path / "here")).read_bytes() == file.read_bytes()
     record = tomllib.loads((tmp_path / "there/study.toml").read_text())
-    assert record["workers"]["processor"] == record["produced"][0]["processor"]
+    produced = record["produced"][0]
+    made_on = set(pd.read_csv(tmp_path / "there/summary.csv")["machine"])
+    assert made_on == {f"{produced['processor']}, {produced['precision']}"}
     assert "cluster" not in record["settings"]
 
 
@@ -67,6 +70,16 @@ def test_results_come_back_and_progress_is_shown(two: Machines, capsys: pytest.C
     assert "workers, " in bar
     assert "units in flight" in bar
     assert "5/5 [" in bar
+
+
+def test_rounds_are_told_while_no_run_is_finished(
+    two: Machines, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    many = SCENES | {"scene_count": 2, "max_pixels": 150, "pixels_per_round": "1"}
+    image_study(Options(**many, acquisition=("margin",), out=tmp_path, cluster=two.address))
+    before_the_first = capsys.readouterr().err.split("1/2 [")[0]
+    line = r"2 units in flight: scene_00\d: round \d+, \d+ pixels, [\d.]+ % right \(and 1 more\)"
+    assert len(set(re.findall(line, before_the_first))) > 1
 
 
 def test_what_a_unit_raises_is_raised_here(two: Machines) -> None:

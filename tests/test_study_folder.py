@@ -238,11 +238,3 @@ def test_a_file_among_the_runs_that_is_none_is_named(tmp_path: Path, place: str)
     for look in (images(tmp_path).finished, images(tmp_path).tables):
         with refused(file, "no run", "runs/<setting>/<seed>/<image>.parquet"):
             look()
-
-
-def test_workers_of_another_kind_are_refused(tmp_path: Path) -> None:
-    study = open_study(tmp_path, IMAGES, SETTINGS)
-    study.keep_workers("A")
-    study.keep_workers("A")
-    with refused("--cluster", "processor is B", "one kind"):
-        study.keep_workers("B")

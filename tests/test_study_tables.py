@@ -48,11 +48,11 @@ def by_key(runs: list[Run]) -> list[Run]:
 def test_the_columns_that_the_design_names_are_there() -> None:
     curves = (
         "dataset setting image network acquisition selection oracle privileged stop void seed round asked "
-        "revealed fraction accuracy accuracy_unrevealed accuracy_off_border miou classes_missed seconds"
+        "revealed fraction accuracy accuracy_unrevealed accuracy_off_border miou classes_missed seconds machine"
     )
     summary = (
         "dataset setting image network acquisition seed pixels_to_target fraction_to_target target censored "
-        "pixels_to_stay accuracy accuracy_off_border miou classes_missed classes seconds"
+        "pixels_to_stay accuracy accuracy_off_border miou classes_missed classes seconds machine"
     )
     assert tuple(curves.split()) == CURVE_COLUMNS
     assert set(summary.split()) <= set(SUMMARY_COLUMNS)

@@ -240,7 +240,7 @@ class Rounds:
         )
         if not any(row["round"] == number for row in record.history):
             record.history += [{"round": number, **row} for row in history]
-        return history[-1]["seconds"]
+        return float(history[-1]["seconds"])
 
     def _measure(self, record: Record, network: Segmenter, logs: Mapping[str, Log] | None) -> None:
         """Append the row of a round to the record, without seconds, and its test results."""

@@ -45,10 +45,10 @@ def run_arms(
     others: Cluster[Arm, Trained] | None = None
     if cluster is not None:
         splits = plan.splits.sent()
-        firsts = Cluster(cluster, partial(_first_sent, rounds, splits), study.keep_workers)
+        firsts = Cluster(cluster, partial(_first_sent, rounds, splits))
         acquisitions = tuple(arm.acquisition for arm in arms if arm.acquisition is not None)
         send = partial(_arm_sent, rounds, splits)
-        others = Cluster(cluster, send, study.keep_workers, acquisitions=acquisitions)
+        others = Cluster(cluster, send, acquisitions=acquisitions)
     total = len(new) * plan.first_epochs
     if new:
         first, keep = partial(_first, rounds), partial(_keep, folder)

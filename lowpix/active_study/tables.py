@@ -17,7 +17,7 @@ from lowpix.active_study.record import CONFUSION as CELLS
 from lowpix.active_study.record import Record
 from lowpix.metrics import accuracy, miou
 from lowpix.reveal.log import UNSURE
-from lowpix.segmenter.training import FORMAT
+from lowpix.segmenter.training import FORMAT, machines
 from lowpix.study.folder import file_name, image_file
 from lowpix.study.kind import Kind, Rows, Table
 from lowpix.study.tables import ADDED, CURVES, REVEALED
@@ -62,6 +62,7 @@ SUMMARY = {
     "accuracy_again": "float64",  # of a network that was trained again from the first weights, with --retrain
     "miou_again": "float64",
     "seconds": "float64",
+    "machine": "str",  # processor and precision, from each epoch: "A + B" if a run went on elsewhere
 }
 """Columns of `summary.csv`, at the last round; `iou_<class>` follow."""
 HISTORY = {
@@ -115,7 +116,7 @@ class ActiveStudies(Kind[Record, ActiveTables]):
         "confusion.parquet": Table(CONFUSION, (*KEY, "round", "image", "true", "predicted")),
         "history.csv": Table(HISTORY, (*KEY, "round", "epoch")),
         "rounds.csv": Table(ROUNDS, (*KEY, "round"), others="float64"),
-        "summary.csv": Table(SUMMARY, KEY, others="float64"),
+        "summary.csv": Table(SUMMARY, KEY, others="float64", added=("machine",)),
     }
     derived = ("pairs.csv",)
     outputs = (
@@ -214,6 +215,7 @@ def _summary(run: Record) -> dict[str, Any]:
         "miou_again": None,
         **run.facts,
         **last,
+        "machine": machines(run.history),
     }
     row["pixels_per_image"] = last["annotated_fraction"] * run.facts["pixels"] / run.facts["images"]
     kept = [*SUMMARY, *(name for name in last if name.startswith("iou_"))]
@@ -227,6 +229,7 @@ def _curves(run: Record) -> Iterator[dict[str, Any]]:
     named = {
         name: run.facts[name] for name in ("dataset", "network", "acquisition", "selection", "oracle", "void")
     }
+    kinds = machines(run.history)
     for (_, image), tested in cells.groupby(["round", "image"]):
         counts = np.zeros((classes, classes + 1), np.int64)
         counts[tested["true"], tested["predicted"]] = tested["pixels"]
@@ -249,6 +252,7 @@ def _curves(run: Record) -> Iterator[dict[str, Any]]:
             "accuracy_unrevealed": right,  # no pixel of a test image is revealed
             "miou": miou(counts),
             "seconds": row["seconds"],
+            "machine": kinds,
         }
 
 

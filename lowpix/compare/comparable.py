@@ -56,6 +56,21 @@ def comparable(curves: pd.DataFrame, common: bool = False) -> pd.DataFrame:
     return _join_identical(_shared_rounds(curves.reset_index(drop=True)))
 
 
+def mixed_machines(curves: pd.DataFrame) -> str:
+    """A warning about pairs of runs that come from different kinds of machines; empty if there are none.
+
+    `curves` are rows from `comparable`. A run of an older version, whose machine is unknown, counts as a kind.
+    """
+    pairs = curves.groupby(UNIT)["machine"].nunique() > 1
+    if not pairs.any():
+        return ""
+    kinds = "; ".join(sorted(curves["machine"].unique()))
+    return (
+        f"in {pairs.sum()} of {len(pairs)} pairs of runs (by image and seed) the kinds of machines differ, "
+        f"which can make a difference by itself: {kinds}"
+    )
+
+
 def _tails(folders: list[Path]) -> list[str]:
     """The shortest ends of paths that are all different."""
     length = 1

@@ -1,11 +1,12 @@
 """Make a comparison: from its options to its table and picture."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from lowpix.compare.comparable import comparable, side_by_side
+from lowpix.compare.comparable import comparable, mixed_machines, side_by_side
 from lowpix.compare.comparison import Comparison, compare_settings
 from lowpix.compare.options import Options
 from lowpix.compare.pictures import comparison_picture
@@ -45,6 +46,8 @@ def compare(options: Options) -> Comparison:
     except OSError as fault:
         raise InputError(f"{out}: cannot be written to ({fault.strerror})") from None
     print(describe(found, curves))
+    if mixed := mixed_machines(rounds):
+        print(f"warning: {mixed}", file=sys.stderr)
     print(f"table and picture: {out / 'comparison.csv'}, {out / 'comparison.png'}")
     return found
 

@@ -47,14 +47,12 @@ def propose(root: Path) -> Proposal:
     splits = sorted(path.parent for path in root.glob("*/images") if path.is_dir())
     folder = splits[0] if splits else root
     images = folder / "images" if (folder / "images").is_dir() else folder
-    pictures = _pictures(images)
+    pictures = _pictures(images, images != folder)
     stems = {path.stem for path in pictures}
     # x_mask.png beside x.jpg is a mask
     photographs = [path for path in pictures if stems.isdisjoint(_beginnings(path.stem))]
     if not photographs:
-        raise InputError(
-            f"{images}: holds no photograph; photographs belong in {root / 'images'}, label maps beside"
-        )
+        raise InputError(f"{images}: holds no photograph{_elsewhere(folder)}")
     place, label_files = _place(folder, images, photographs)
     found = [f"{len(photographs)} photographs in {images}", f"{len(label_files)} label maps in {folder / place}"]
     by_name = {str(path): path for path in label_files}
@@ -67,10 +65,18 @@ def propose(root: Path) -> Proposal:
     return Proposal(root / "classes.json", declared, tuple(found))
 
 
-def _pictures(folder: Path) -> list[Path]:
-    suffixes = photograph_suffixes()
-    files = (path for path in folder.iterdir() if path.suffix.lower() in suffixes and path.name[0] != ".")
+def _pictures(folder: Path, deep: bool) -> list[Path]:
+    """The pictures in a folder; with `deep`, also in its sub-folders."""
+    suffixes, there = photograph_suffixes(), folder.rglob("*") if deep else folder.iterdir()
+    files = (path for path in there if path.suffix.lower() in suffixes and path.name[0] != ".")
     return sorted(path for path in files if path.is_file())
+
+
+def _elsewhere(folder: Path) -> str:
+    """Which sub-folders hold pictures, and what to do about it."""
+    counts = {path.name: len(_pictures(path, True)) for path in sorted(folder.iterdir()) if path.is_dir()}
+    held = ", ".join(f"{name} ({count})" for name, count in counts.items() if count)
+    return f", but there are pictures in {held}: name the folder of photographs images" if held else ""
 
 
 def _beginnings(stem: str) -> list[str]:
@@ -84,7 +90,7 @@ def _place(folder: Path, images: Path, photographs: Sequence[Path]) -> tuple[str
     names = sorted((path.stem for path in photographs), key=len, reverse=True)
     fits: Counter[tuple[Path, str, str, str]] = Counter()
     for there in [*folders, images]:
-        files = [path for path in _pictures(there) if path.suffix.lower() in LABEL_SUFFIXES]
+        files = [path for path in _pictures(there, there != folder) if path.suffix.lower() in LABEL_SUFFIXES]
         for path in [path for path in files if path not in set(photographs)][: 4 * LOOKED_AT]:
             name = next((name for name in names if name in path.stem), None)
             if name is not None:
@@ -94,13 +100,14 @@ def _place(folder: Path, images: Path, photographs: Sequence[Path]) -> tuple[str
         looked = ", ".join(path.name for path in [*folders, images])
         raise InputError(
             f"{folder}: no label maps for its {len(photographs)} photographs (looked in {looked} for "
-            f"{'/'.join(LABEL_SUFFIXES)} files whose names hold those of photographs)"
+            f"{'/'.join(LABEL_SUFFIXES)} files whose names hold those of photographs): --no-labels checks "
+            "photographs alone, and python -m lowpix.annotate labels them"
         )
     there, before, after, suffix = max(fits, key=lambda place: (fits[place], place[0].name == "labels"))
     base = "" if there == folder else f"{there.relative_to(folder).as_posix()}/"
     label_files = [
         path
-        for path in _pictures(there)
+        for path in _pictures(there, there != folder)
         if path.suffix.lower() == suffix and path.stem.startswith(before) and path.stem.endswith(after)
     ]
     return f"{base}{before}{{name}}{after}{suffix}", [path for path in label_files if path not in set(photographs)]
@@ -121,14 +128,14 @@ def _held(label_files: Sequence[Path]) -> tuple[Counter[int], Counter[Colour]]:
             raise InputError(f"{path}: {picture.mode} pixels: a label map is grey, indexed or RGB")
         if pixels.dtype == bool:
             pixels = pixels.astype(np.uint8) * np.uint8(255)
-        flat = pixels.reshape(-1, 3) if in_colours else pixels.ravel()
-        held, counts = np.unique(flat, axis=0, return_counts=True)
+        codes = pixels.astype(np.int64) @ [65536, 256, 1] if in_colours else pixels
+        held, counts = np.unique(codes, return_counts=True)
         if len(held) > MOST_IN_ONE:
             what = "colours" if in_colours else "values"
             raise InputError(f"{path}: holds {len(held)} {what}: it looks like a photograph, not like a label map")
         for value, count in zip(held.tolist(), counts.tolist(), strict=True):
             if in_colours:
-                colours[tuple(value)] += count
+                colours[value >> 16, value >> 8 & 255, value & 255] += count
             else:
                 values[int(value)] += count
     if values and colours:

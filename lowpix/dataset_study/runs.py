@@ -183,7 +183,7 @@ def run_jobs(
         return f"{run.row['setting']} {run.row['seed']}{score}"
 
     if jobs:
-        others = None if cluster is None else Cluster(cluster, training.sender(), study.keep_workers)
+        others = None if cluster is None else Cluster(cluster, training.sender())
         save, total = _Save(study), len(jobs) * epochs
         for _ in work(
             training, jobs, save, processes, total=total, unit="epoch", done=done, tell=tell, cluster=others

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from lowpix.dataset_study.ratios import ratios
 from lowpix.errors import InputError
-from lowpix.segmenter.training import remove_states
+from lowpix.segmenter.training import machines, remove_states
 from lowpix.study.folder import file_name, image_file
 from lowpix.study.kind import Kind, Rows, Table
 
@@ -41,6 +41,7 @@ SUMMARY = {
     "label_accuracy": "float64",  # of the training labels, over labelled pixels that are not void in the truth
     "label_miou": "float64",
     "seconds": "float64",  # of training
+    "machine": "str",  # processor and precision, from each epoch: "A + B" if a run went on elsewhere
 }
 """Columns of `summary.csv`; the columns `iou_<class>` follow."""
 HISTORY = {
@@ -71,8 +72,8 @@ class TrainedRun:
 
     row: dict[str, Any]
     """The row of `summary.csv`."""
-    history: list[dict[str, float]]
-    """A row per epoch, with the columns HISTORY; validation_miou only in epochs with validation."""
+    history: list[dict[str, Any]]
+    """A row per epoch, with the columns HISTORY and `machine`; validation_miou only in epochs with validation."""
     confusion: list[tuple[str, int, int, int]]
     """(test image, true class, predicted class, pixels), without pairs of classes that have no pixels."""
 
@@ -95,7 +96,7 @@ class DatasetStudies(Kind[TrainedRun, DatasetTables]):
     stored: ClassVar[Mapping[str, Table]] = {
         "confusion.parquet": Table(CONFUSION, (*KEY, "image", "true", "predicted")),
         "history.csv": Table(HISTORY, (*KEY, "epoch")),
-        "summary.csv": Table(SUMMARY, tuple(KEY), others="float64"),
+        "summary.csv": Table(SUMMARY, tuple(KEY), others="float64", added=("machine",)),
     }
     derived = ("ratios.csv",)
     outputs = (
@@ -124,7 +125,7 @@ class DatasetStudies(Kind[TrainedRun, DatasetTables]):
         return {
             "confusion.parquet": pd.concat(_of(run, pd.DataFrame(run.confusion, columns=cells)) for run in runs),
             "history.csv": pd.concat(_of(run, pd.DataFrame(run.history).reindex(columns=epochs)) for run in runs),
-            "summary.csv": pd.concat(pd.DataFrame([run.row]) for run in runs).astype(SUMMARY),
+            "summary.csv": pd.DataFrame([_summary(run) for run in runs]).astype(SUMMARY),
         }
 
     def remove_states(self, folder: Path) -> None:
@@ -187,6 +188,12 @@ def _share(value: float) -> str:
 
 def _full_first(column: pd.Series) -> pd.Series:
     return column.replace("full", "") if column.name == "kind" else column
+
+
+def _summary(run: TrainedRun) -> dict[str, Any]:
+    """The row of `summary.csv`; the columns `iou_<class>` are last."""
+    row = run.row | {"machine": machines(run.history)}
+    return {column: row[column] for column in SUMMARY} | row
 
 
 def _of(run: TrainedRun, rows: pd.DataFrame) -> pd.DataFrame:

@@ -20,7 +20,7 @@ from lowpix.study.cluster import Cluster
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import Run, Tables, confidence_name, label_map_name
 from lowpix.study.label_maps import confidence_png, label_map_png
-from lowpix.study.progress import Progress
+from lowpix.study.progress import Afar, Progress
 from lowpix.study.replay import ASKER
 from lowpix.study.work import work
 
@@ -73,7 +73,9 @@ def run_study(
         finished = study.finished()
         pieces = [piece for piece in pieces if any(map(partial(task.left, finished), piece))]
         acquisitions = tuple(setting.acquisition for setting in settings)
-        others = Cluster(cluster, partial(_sent, task, finished), study.keep_workers, acquisitions=acquisitions)
+        lines = Afar()
+        send = partial(_sent, replace(task, progress=lines), finished)
+        others = Cluster(cluster, send, lines=lines, acquisitions=acquisitions)
         yield from work(task, pieces, _Save(study), jobs, total=total, tell=tell, cluster=others)
         return
     with TemporaryDirectory(prefix="lowpix-") as folder:
@@ -106,7 +108,7 @@ class _Task:
     """Further finished runs."""
     before: Sequence[str] = ()
     """The images of earlier blocks."""
-    progress: Progress | None = None
+    progress: Progress | Afar | None = None
     prepared: Prepared | None = None
 
     def learn(self, units: Sequence[Unit], jobs: int) -> None:

@@ -16,6 +16,7 @@ from lowpix.errors import InputError, choose
 from lowpix.image_study.carry import Asker
 from lowpix.image_study.loop import Case
 from lowpix.networks import find_network
+from lowpix.networks.device import machine
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.reveal.oracle import LabelMapOracle, Oracle
 from lowpix.reveal.schedule import Schedule
@@ -173,6 +174,7 @@ class Setting:
             classes=len(np.setdiff1d(case.truth, [IGNORE])) if case.truth is not None else None,
             pixels=math.prod(case.session.shape),
             rounds=pd.DataFrame([row | told for row, told in zip(case.rounds, case.told(), strict=True)]),
+            machine=machine(case.session.device),
         )
 
     def _selection(self, case: Case) -> str:

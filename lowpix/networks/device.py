@@ -1,6 +1,9 @@
-"""The device on which networks are trained, and the precision of their products."""
+"""The device on which networks are trained, the precision of their products, and the kind of machine."""
 
+import platform
 import re
+from functools import cache
+from pathlib import Path
 
 import torch
 
@@ -32,3 +35,32 @@ def multiplies_bfloat16(device: torch.device) -> bool:
         return False
     capabilities = torch.cpu.get_capabilities() if hasattr(torch.cpu, "get_capabilities") else {}
     return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+
+
+def precision(device: torch.device) -> str:
+    """The precision in which networks are evaluated on a device: bfloat16 or float32."""
+    return "bfloat16" if multiplies_bfloat16(device) else "float32"
+
+
+def machine(device: torch.device) -> str:
+    """The kind of machine that a run is made on: its processor, and the precision in which it evaluates networks.
+
+    Machines of one kind give the same tables bit for bit. On another kind a run takes another path after the first
+    few choices, because some probabilities differ in the last bits.
+    """
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else processor()
+    return f"{name}, {precision(device)}"
+
+
+@cache
+def processor() -> str:
+    """The kind of processor of this machine. Its family and model tell more than a name like `AMD EPYC`."""
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").partition("\n\n")[0]
+    except OSError:  # not Linux
+        return platform.processor() or platform.machine()
+    about = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in first.splitlines())}
+    if "model name" not in about:
+        return platform.machine()
+    number = ", model ".join(about[key] for key in ("cpu family", "model") if key in about)
+    return f"{about['model name']} (family {number})" if number else about["model name"]

@@ -40,7 +40,7 @@ def pixel_features(
     """
     height, width = image.shape[:2]
     features = torch.empty(height, width, FEATURES, dtype=dtype)
-    bounds = list(_blocks(height, width, block))
+    bounds = list(row_blocks(height, width, block))
     lab = np.empty((3, height, width), np.float32)
     for start, stop in bounds:
         lab[:, start:stop] = np.moveaxis(rgb2lab(image[start:stop]), -1, 0)
@@ -80,15 +80,15 @@ def graph_segments(lab: NDArray[np.float32], block: int = BLOCK) -> NDArray[np.i
     segments = np.empty(lab.shape[:2], np.int64)
     count = 0
     height, width = lab.shape[:2]
-    for start, stop in _blocks(height, width, block):
+    for start, stop in row_blocks(height, width, block):
         segments[start:stop] = _segments(colours[:, start:stop], SEGMENT_SCALES[0]) + count
         count = int(segments[start:stop].max()) + 1
     return segments
 
 
-def _blocks(height: int, width: int, block: int) -> Iterator[tuple[int, int]]:
+def row_blocks(height: int, width: int, block: int = BLOCK) -> Iterator[tuple[int, int]]:
     """The first row and the end of each block of rows with at most about `block` pixels."""
-    bounds = np.linspace(0, height, -(-height * width // block) + 1).astype(int) if height > 1 else [0, 1]
+    bounds = np.linspace(0, height, min(-(-height * width // block), height) + 1).astype(int)
     return pairwise(int(bound) for bound in bounds)
 
 

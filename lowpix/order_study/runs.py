@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from lowpix.data import IGNORE, Dataset
 from lowpix.data.sent import Sent
 from lowpix.metrics import accuracy, confusion, miou
+from lowpix.networks.device import machine
 from lowpix.networks.learner import Learner
 from lowpix.order_study.arms import Draws, phases, train_phases, train_to_plateau
 from lowpix.order_study.tables import ARMS, OrderRun, OrderTables
@@ -61,7 +62,7 @@ def run_order(
     `cluster` is the address of a cluster that does them instead; images are sent to it.
     """
     task = _Task(dataset, training, study.finished())
-    others = None if cluster is None else Cluster(cluster, partial(_sent, task), study.keep_workers)
+    others = None if cluster is None else Cluster(cluster, partial(_sent, task))
     return work(task, works, study.save, jobs, total=total, cluster=others)
 
 
@@ -98,7 +99,7 @@ class _Task:
                 steps, (right, mean_iou) = session.learner.step, score(session, log, truth)
                 seconds = perf_counter() - start
                 named = (training.setting, image, seed, study_seed, arm)
-                yield OrderRun(*named, steps, pixels, right, mean_iou, seconds)
+                yield OrderRun(*named, steps, pixels, right, mean_iou, seconds, machine(training.device))
 
 
 def _session(

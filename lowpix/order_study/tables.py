@@ -8,7 +8,7 @@ from typing import Any, ClassVar, NamedTuple
 import pandas as pd
 import pyarrow as pa
 
-from lowpix.storage import parquet_bytes, read_parquet
+from lowpix.storage import UNKNOWN, parquet_bytes, read_parquet
 from lowpix.study.intervals import ALPHA, group_images, interval, verdict
 from lowpix.study.kind import Kind, Rows, Table
 
@@ -38,8 +38,11 @@ ORDER = pa.schema(
         ("accuracy", pa.float64()),  # accuracy and mIoU: on pixels neither revealed nor void
         ("miou", pa.float64()),
         ("seconds", pa.float64()),  # of training and prediction
+        ("machine", pa.string()),  # processor and precision
     ]
 )
+ADDED = ("machine",)
+"""Columns that the files of older studies lack."""
 CSV = {field.name: str(field.type.to_pandas_dtype().__name__) for field in ORDER} | {
     field.name: "str" for field in ORDER if field.type == pa.string()
 }
@@ -63,6 +66,7 @@ class OrderRun:
     accuracy: float
     miou: float
     seconds: float
+    machine: str = UNKNOWN
 
 
 class OrderTables(NamedTuple):
@@ -83,7 +87,7 @@ class OrderStudies(Kind[OrderRun, OrderTables]):
     name = "order"
     key: ClassVar[Mapping[str, type]] = {"arm": str, "seed": int, "image": str}
     stored: ClassVar[Mapping[str, Table]] = {
-        "order.csv": Table(CSV, ("image", "seed", "arm"), sort_key=_arms_in_order),
+        "order.csv": Table(CSV, ("image", "seed", "arm"), added=ADDED, sort_key=_arms_in_order),
     }
     derived = ("order_pairs.csv",)
     outputs = ("order.png",)
@@ -100,7 +104,7 @@ class OrderStudies(Kind[OrderRun, OrderTables]):
         return parquet_bytes(pd.DataFrame([asdict(run)]), ORDER)
 
     def rows(self, files: Mapping[Path, bytes]) -> Rows:
-        runs = (read_parquet(file, ORDER, content) for file, content in files.items())
+        runs = (read_parquet(file, ORDER, content, ADDED) for file, content in files.items())
         return {"order.csv": pa.concat_tables([ORDER.empty_table(), *runs]).to_pandas()}
 
     def tables(self, rows: Rows) -> OrderTables:

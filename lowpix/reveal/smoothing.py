@@ -15,7 +15,7 @@ from scipy import ndimage
 from skimage.color import rgb2lab
 from torch.nn import functional
 
-from lowpix.networks.features import graph_segments
+from lowpix.networks.features import graph_segments, row_blocks
 from lowpix.reveal.lattice import Lattice
 
 CONTRAST = 1.5  # a colour step of the image's mean size lowers the weight between neighbours to exp(−1.5)
@@ -24,6 +24,7 @@ LEAST_WEIGHT = 1e-5  # keeps every pixel connected
 MOST_VOTE, VOTE = 2.5, 7e-4  # weight of the segment's mean: at most, and times the share
 LEAST_PULL, PULL = 0.01, 17.0  # weight of the networks' own probabilities: at least, and per share
 PULL_OF_ANSWERS = 100.0
+BLOCK = 4 << 20  # pixels: larger images are smoothed in blocks of rows, each as an image by itself
 ITERATIONS = 10  # about as good as convergence, and answers then reach no farther than 10 pixels
 
 
@@ -36,7 +37,7 @@ class Edges:
     down: torch.Tensor
     """`(N,)` float32: weight between a pixel and the one below; 0 in the last row."""
     segments: torch.Tensor
-    """`(N,)` int64: the segment of each pixel, 0 to S − 1."""
+    """`(N,)` int32: the segment of each pixel, 0 to S − 1."""
     shape: tuple[int, int]
     step: int = 1
     """Rows and columns of the image from one pixel here to the next."""
@@ -62,18 +63,33 @@ class Edges:
         segments = self.segments.view(self.shape)[rows, columns].reshape(-1)
         return Edges(right.ravel(), down.ravel(), segments, (right.shape[0], right.shape[1]), lattice.step)
 
+    def rows(self, start: int, stop: int) -> "Edges":
+        """The edges within rows `start` to `stop`."""
+        width = self.shape[1]
+        where = slice(start * width, stop * width)
+        right, down, segments = self.right[where], self.down[where].clone(), self.segments[where]
+        down[-width:] = 0
+        return Edges(right, down, segments - segments.min(), (stop - start, width), self.step)
+
     @classmethod
     def of(cls, image: NDArray[np.uint8], device: torch.device) -> "Edges":
         """The edges of an image `(H, W, 3)` uint8. Weights are exp(−1.5 ‖ΔLab‖ / mean ‖ΔLab‖) + 1e-5."""
-        lab = rgb2lab(image).astype(np.float32)
-        blurred = ndimage.gaussian_filter(lab, (0.6, 0.6, 0))
-        right, down = (np.linalg.norm(np.diff(blurred, axis=axis), axis=-1) for axis in (1, 0))
-        mean = (right.sum() + down.sum()) / max(right.size + down.size, 1)
-        weights = [np.exp(-CONTRAST / max(mean, 1e-6) * step) + LEAST_WEIGHT for step in (right, down)]
-        padded = [np.pad(weights[0], ((0, 0), (0, 1))), np.pad(weights[1], ((0, 1), (0, 0)))]
-        flat = [torch.from_numpy(weight.astype(np.float32).ravel()).to(device) for weight in padded]
-        segments = torch.from_numpy(graph_segments(lab).ravel()).to(device, torch.int64)
+        lab = np.empty(image.shape, np.float32)
+        for start, stop in row_blocks(*image.shape[:2]):  # the colours are in float64 at first
+            lab[start:stop] = rgb2lab(image[start:stop])
+        flat = [torch.from_numpy(weight.ravel()).to(device) for weight in _weights(lab)]
+        segments = torch.from_numpy(graph_segments(lab).ravel()).to(device, torch.int32)
         return cls(flat[0], flat[1], segments, (image.shape[0], image.shape[1]))
+
+
+def _weights(lab: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """The weights of `Edges`, right and down, each `(H, W)`, from colours `(H, W, 3)`."""
+    blurred = ndimage.gaussian_filter(lab, (0.6, 0.6, 0))
+    right, down = (np.linalg.norm(np.diff(blurred, axis=axis), axis=-1) for axis in (1, 0))
+    mean = (right.sum() + down.sum()) / max(right.size + down.size, 1)
+    weights = [np.exp(-CONTRAST / max(mean, 1e-6) * step) + LEAST_WEIGHT for step in (right, down)]
+    padded = [np.pad(weights[0], ((0, 0), (0, 1))), np.pad(weights[1], ((0, 1), (0, 0)))]
+    return [weight.astype(np.float32) for weight in padded]
 
 
 @torch.no_grad()
@@ -86,7 +102,8 @@ def smooth(
 ) -> torch.Tensor:
     """Smooth the mean probabilities of all pixels. Classes that no network has learned get probability 0.
 
-    It needs as much memory again as `mean`.
+    It needs as much memory again as `mean`, or as the part of it that belongs to BLOCK pixels: a larger image is
+    smoothed in blocks of rows, and nothing spreads across their borders.
 
     Args:
         edges: of the image.
@@ -102,8 +119,27 @@ def smooth(
     if len(seen) < 2:
         mean.zero_()[seen] = 1
         return mean
+    share = len(pixels) / (mean.shape[1] * edges.step**2)
+    height, width = edges.shape
+    for start, stop in row_blocks(height, width, BLOCK):
+        first, end = start * width, stop * width
+        own = (pixels >= first) & (pixels < end)
+        part = edges if end - first == mean.shape[1] else edges.rows(start, stop)
+        _smooth_block(part, mean[:, first:end], pixels[own] - first, answers[own], seen, share)
+    unseen = torch.ones(len(mean), dtype=torch.bool, device=mean.device).index_fill_(0, seen, False)
+    return mean.masked_fill_(unseen[:, None], 0)
+
+
+def _smooth_block(
+    edges: Edges,
+    mean: torch.Tensor,
+    pixels: torch.Tensor,
+    answers: torch.Tensor,
+    seen: torch.Tensor,
+    share: float,
+) -> None:
+    """Smooth the classes `seen` of a block of pixels in place; `share` is that of labelled pixels in the image."""
     block = edges.step**2  # pixels of the image that one pixel here stands for
-    share = len(pixels) / (mean.shape[1] * block)
     prior = _normalised(segment_vote(mean[seen], edges.segments, min(MOST_VOTE, VOTE / share)))
     prior[:, pixels] = (seen[:, None] == answers).to(prior)
     pull = prior.new_full((mean.shape[1],), block * max(LEAST_PULL, PULL * share))
@@ -111,8 +147,6 @@ def smooth(
     smoothed = _normalised(random_walk(edges, prior, pull, out=prior).clamp_(min=0))
     for label, own in zip(seen.tolist(), smoothed, strict=True):
         mean[label] = own
-    unseen = torch.ones(len(mean), dtype=torch.bool, device=mean.device).index_fill_(0, seen, False)
-    return mean.masked_fill_(unseen[:, None], 0)
 
 
 def segment_vote(mean: torch.Tensor, segments: torch.Tensor, weight: float) -> torch.Tensor:

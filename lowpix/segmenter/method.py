@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -68,7 +69,7 @@ class Method:
         epochs: int | None = None,
         validation: Dataset | None = None,
         loaders: int = 0,
-    ) -> list[dict[str, float]]:
+    ) -> list[dict[str, Any]]:
         """Train a network in place, as `lowpix.segmenter.training.train` does. Returns its history.
 
         Args:

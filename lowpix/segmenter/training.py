@@ -6,7 +6,7 @@ has its own seed, which depends on its purpose and step.
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,13 +22,13 @@ from safetensors import SafetensorError, safe_open
 from lowpix.data import IGNORE
 from lowpix.errors import InputError
 from lowpix.metrics import miou
-from lowpix.networks.device import mixed_precision
+from lowpix.networks.device import machine, mixed_precision
 from lowpix.seeds import seed_for
 from lowpix.segmenter.augment import Sample
 from lowpix.segmenter.model import Segmenter, tensors
 from lowpix.segmenter.options import SegmenterOptions
 from lowpix.segmenter.pretrained import drawing_from
-from lowpix.storage import write_bytes
+from lowpix.storage import UNKNOWN, write_bytes
 from lowpix.weights import read_weights, weights_file
 
 POWER = 0.9  # of the learning-rate decay, as in DeepLab (arXiv 1606.00915)
@@ -91,8 +91,9 @@ class Progress:
 
     epoch: int = 0
     """Finished epochs."""
-    history: list[dict[str, float]] = field(default_factory=list)
-    """Per epoch `epoch learning_rate loss train_miou validation_miou seconds`; seconds count from the start."""
+    history: list[dict[str, Any]] = field(default_factory=list)
+    """Per epoch `epoch learning_rate loss train_miou validation_miou seconds machine`. Seconds count from the
+    start; the machine is the kind that trained the epoch."""
     best: float = -1.0
     """Largest validation mIoU so far."""
 
@@ -107,9 +108,9 @@ def train(
     *,
     class_weights: torch.Tensor | None = None,
     validate: Callable[[Segmenter], float] | None = None,
-    after_epoch: Callable[[dict[str, float]], None] = lambda _: None,
+    after_epoch: Callable[[dict[str, Any]], None] = lambda _: None,
     loaders: int = 0,
-) -> list[dict[str, float]]:
+) -> list[dict[str, Any]]:
     """Train `network` in place. If the file `state` exists, training goes on from it.
 
     Args:
@@ -143,7 +144,7 @@ def train(
             row["validation_miou"] = validate(network)
             if row["validation_miou"] > progress.best:
                 progress.best, best = row["validation_miou"], tensors(network)
-        row["seconds"] = perf_counter() - start
+        row |= {"seconds": perf_counter() - start, "machine": machine(device)}
         progress.history.append(row)
         progress.epoch = epoch + 1
         _keep(state, network, optimiser, progress, best)
@@ -172,7 +173,7 @@ def _epoch(
     seed: int,
     device: torch.device,
     class_weights: torch.Tensor | None,
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """Train one epoch. Returns its row of the history, without validation and seconds."""
     network.train()
     losses = torch.zeros((), device=device)
@@ -199,6 +200,11 @@ def _epoch(
         "loss": float(losses) / recipe.steps,
         "train_miou": miou(_confusion(cells)),
     }
+
+
+def machines(history: Sequence[Mapping[str, Any]]) -> str:
+    """The kinds of machines that trained the epochs of a history: mostly one, else joined by " + "."""
+    return " + ".join(dict.fromkeys(row.get("machine", UNKNOWN) for row in history))
 
 
 def finished_epochs(state: Path) -> int:

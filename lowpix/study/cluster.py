@@ -1,7 +1,8 @@
 """The second engine behind `work`: units run on the workers of a Dask scheduler, and their results travel back.
 
 Nothing is shared with the workers but the network: a unit is sent with all that it needs, and the process that
-started the study writes its folder. A worker must run the same versions, which each unit checks first.
+started the study writes its folder. A worker must run the same versions, which each unit checks first. Its
+processor may be another one: each run says on which kind of machine it was made.
 """
 
 import hashlib
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from lowpix.errors import InputError, WorkError
 from lowpix.reveal.acquisition import find_acquisition
 from lowpix.storage import write_bytes
-from lowpix.study.settings import processor
+from lowpix.study.progress import Afar, Heard, first_of
 from lowpix.study.threads import one_thread
 
 if TYPE_CHECKING:
@@ -45,9 +46,9 @@ class Cluster(Generic[Unit, Result]):
     """A scheduler such as tcp://host:8786, or local:4 for 4 workers on this machine."""
     send: Callable[[Unit], Callable[[], Iterable[Result]]]
     """Makes of a unit a call that needs no file of this machine. It is made when the unit's turn comes."""
-    seen: Callable[[str], None]
-    """Is told each kind of processor that has done a unit, once."""
     patience: float = PATIENCE
+    lines: Afar | None = None
+    """What units say while they are worked on, for the bar."""
     acquisitions: tuple[str, ...] = ()
     """Acquisitions that units use. Workers must have the user's own functions among them, unchanged."""
 
@@ -106,7 +107,7 @@ def on_cluster(
     Args:
         cluster: where, and how.
         units: the units of work, in the order in which they are started.
-        show: is told the numbers of workers and units in flight.
+        show: is told the numbers of workers and units in flight, and what a unit says of itself.
 
     Raises:
         InputError: no scheduler answers at the address, or a worker runs other versions.
@@ -115,8 +116,10 @@ def on_cluster(
     from distributed import CancelledError, KilledWorker, wait
 
     waiting, lost, running, own = deque(units), list[Unit](), dict["Future[Any]", Unit](), cluster.own
-    kinds: set[str] = set()
+    heard = Heard()
     with _connected(cluster) as client:
+        if cluster.lines is not None:
+            client.subscribe_topic(cluster.lines.topic, heard)
         try:
             since = time.monotonic()
             while waiting or running:
@@ -131,7 +134,8 @@ def on_cluster(
                     unit = waiting.popleft()
                     sent = client.submit(_do, cluster.send(unit), identity(), own, pure=False, retries=0)
                     running[sent] = unit
-                show(f"{len(threads)} workers, {len(running)} units in flight")
+                said = first_of([heard.lines.get(worker, "") for worker in sorted(threads)])
+                show(f"{len(threads)} workers, {len(running)} units in flight{said and f': {said}'}")
                 if not running:
                     time.sleep(0.2)
                     continue
@@ -143,15 +147,12 @@ def on_cluster(
                 for future in ended:
                     unit = running.pop(future)
                     try:
-                        kind, results = future.result()
+                        results = future.result()
                     except KilledWorker:
                         lost.append(unit)
                         continue
                     finally:
                         future.release()
-                    if kind not in kinds:
-                        cluster.seen(kind)
-                        kinds.add(kind)
                     yield from results
         except CancelledError:
             raise WorkError(f"--cluster {cluster.address}: the scheduler is gone") from None
@@ -204,8 +205,8 @@ def _threads(client: "Client", address: str) -> dict[str, int]:
     return found
 
 
-def _do(unit: Callable[[], Iterable[Any]], expected: Identity, own: Mapping[str, str]) -> tuple[str, list[Any]]:
-    """On a worker: the kind of its processor, and all results of a unit."""
+def _do(unit: Callable[[], Iterable[Any]], expected: Identity, own: Mapping[str, str]) -> list[Any]:
+    """On a worker: all results of a unit."""
     from distributed import get_worker
 
     worker = f"--cluster: worker {get_worker().address}"
@@ -219,7 +220,7 @@ def _do(unit: Callable[[], Iterable[Any]], expected: Identity, own: Mapping[str,
         if not same:
             raise InputError(f"{worker} has another {name}: copy yours there, and restart it")
     with ONE_UNIT, one_thread():
-        return processor(), list(unit())
+        return list(unit())
 
 
 @cache

@@ -22,7 +22,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from lowpix.errors import InputError, WorkError
-from lowpix.storage import csv_bytes, remove_leftovers, write_bytes
+from lowpix.storage import UNKNOWN, csv_bytes, remove_leftovers, write_bytes
 from lowpix.study.kind import Kind, Run, Tables
 from lowpix.study.label_maps import parse_label_map
 from lowpix.study.seal import Seal
@@ -30,7 +30,6 @@ from lowpix.study.settings import (
     begin_fresh,
     end_fresh,
     fresh_begun,
-    keep_section,
     read_kind,
     read_settings,
     record_work,
@@ -134,7 +133,19 @@ class Study(Generic[Run, Tables]):
                     write_bytes(file, content)
             self.seal.write(pictures(self.write_tables()))
             record_work(record, perf_counter() - start, device)
+            self.warn_of_machines()
         end_fresh(record)
+
+    def warn_of_machines(self) -> None:
+        """Print a warning if the last table has runs of different kinds of machines in its column `machine`."""
+        runs = self._read(list(self.kind.stored)[-1]).get("machine", pd.Series(dtype="str"))
+        if runs[runs != UNKNOWN].nunique() > 1:
+            counts = "; ".join(f"{count} of {kind}" for kind, count in runs.value_counts().items())
+            print(
+                f"warning: {self.folder}: its runs come from different kinds of machines ({counts}): compare only "
+                "runs of one kind; the column `machine` of its tables tells them apart",
+                file=sys.stderr,
+            )
 
     def require_finished(self, keys: Iterable[tuple[Any, ...]]) -> None:
         """Raise WorkError if one of these runs, which have all ended, is missing: somebody removed its file."""
@@ -143,16 +154,6 @@ class Study(Generic[Run, Tables]):
             file = self.folder / f"{self._run_name(missing[0])}{self.kind.suffix}"
             others = f", like {len(missing) - 1} more" if len(missing) > 1 else ""
             raise WorkError(f"{file}: was removed during the study{others}")
-
-    def keep_workers(self, processor: str) -> None:
-        """Record the kind of processor of a cluster's workers. Raises InputError if it was another before."""
-        try:
-            keep_section(self.folder / "study.toml", "workers", {"processor": processor})
-        except InputError:
-            raise InputError(
-                f"--cluster: a worker's processor is {processor}, and study.toml names another of earlier ones: "
-                "their runs cannot be compared, so use workers of one kind, or --fresh"
-            ) from None
 
     def remove(self) -> None:
         """Remove the files that the study wrote, and no others.

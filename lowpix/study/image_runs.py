@@ -11,7 +11,7 @@ import pandas as pd
 import pyarrow as pa
 
 from lowpix.reveal.log import UNSURE
-from lowpix.storage import parquet_bytes, read_parquet
+from lowpix.storage import UNKNOWN, parquet_bytes, read_parquet
 from lowpix.study.folder import image_file
 from lowpix.study.kind import Kind, Rows, Table
 from lowpix.study.tables import ADDED, CURVES, KEY, REVEALED, RUNS, SUMMARY, revealed_pixels, summarise
@@ -46,6 +46,7 @@ class Run:
     classes: int | None  # number of classes in the image; None without a label map
     pixels: int  # H×W
     rounds: pd.DataFrame
+    machine: str = UNKNOWN  # processor and precision
 
     def __post_init__(self) -> None:
         rounds, name = self.rounds, f"run {self.setting}/{self.seed}/{self.image}"
@@ -65,7 +66,7 @@ class Run:
     def frame(self) -> pd.DataFrame:
         """`rounds` with the columns of RUNS: each row also names its run."""
         facts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "rounds"}
-        unknown = dict.fromkeys(ADDED & set(RUNS.names) - set(self.rounds.columns))
+        unknown = dict.fromkeys(ADDED & set(RUNS.names) - set(self.rounds.columns) - facts.keys())
         frame: pd.DataFrame = self.rounds.assign(**facts, **unknown)[RUNS.names]
         return frame
 

@@ -243,19 +243,12 @@ def _checkout() -> dict[str, Any]:
 
 
 def _machine(device: str) -> dict[str, str]:
-    machine = {"device": device, "processor": processor()}
-    if device.startswith("cuda"):
-        import torch  # imported here, because reading a study does not need it
+    """Device, processor and precision: `machine` in the tables has the same words."""
+    import torch  # imported here, because reading a study does not need it
 
+    from lowpix.networks.device import precision, processor
+
+    machine = {"device": device, "processor": processor(), "precision": precision(torch.device(device))}
+    if device.startswith("cuda"):
         machine["gpu"] = torch.cuda.get_device_name(device)
     return machine
-
-
-def processor() -> str:
-    """The kind of processor of this machine."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:  # not Linux
-        return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()

@@ -36,6 +36,7 @@ CURVES = pa.schema(
         ("miou", pa.float64()),  # over the classes that the image holds
         ("classes_missed", pa.int32()),  # classes that the image holds and no answer had so far
         ("seconds", pa.float64()),  # since the run began
+        ("machine", pa.string()),  # processor and precision: runs of different kinds are not the same bit for bit
     ]
 )
 RUNS = pa.schema(
@@ -86,8 +87,9 @@ SUMMARY = {
     "classes_missed": "Int64",
     "classes": "Int64",  # number of classes in the image; empty without a label map
     "seconds": "float64",
+    "machine": "str",
 }
-ADDED = frozenset({"accuracy_off_border", "classes_missed", "pixels_to_stay"})
+ADDED = frozenset({"accuracy_off_border", "classes_missed", "pixels_to_stay", "machine"})
 """Columns that the files of older studies lack; their values are unknown."""
 CURVE_COLUMNS = tuple(CURVES.names)
 REVEALED_COLUMNS = tuple(REVEALED.names)
