@@ -4,10 +4,12 @@ OUT/networks/C_classes_N_images.safetensors    a network of C classes that learn
 OUT_network/                                   the data-set study that trains the next one
 """
 
+import math
 import re
 import shlex
 from collections.abc import Callable
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 from lowpix.annotate.options import Options
@@ -85,7 +87,7 @@ class Teacher:
             write_bytes(file, self._model(study).read_bytes())
             self.ready()
 
-        arguments = [*self._training(study), "--settings", "pseudo", "--fresh"]
+        arguments = [*self._training(study), "--settings", "pseudo", "--fresh", *self._recipe(images)]
         what = f"A network of {images} image{'s' * (images > 1)}"
         helps = " and helps the next images" if self._options.carry_over else ""
         ready = f"is ready{helps}. To label photographs with it: {shlex.join(self._prediction(file))}"
@@ -109,6 +111,16 @@ class Teacher:
         data += ["--data-root", str(options.data_root)] if options.data_root else []
         data += [] if self._fixed else ["--classes", ",".join(name for name, _ in self._store.classes())]
         return [*data, "--image-study", str(self._out), "--out", str(study)]
+
+    def _recipe(self, images: int) -> list[str]:
+        """Arguments for a training beside the page: of small images, and as long for many images as for few."""
+        from lowpix.segmenter.carry_over import BATCH, PIXELS, RECIPE, ZOOM
+
+        frames = [image.frame for image in self._store.images() if image.height]
+        scale = min(1.0, math.sqrt(PIXELS / median(frame.height * frame.width for frame in frames)))
+        epochs = math.ceil(RECIPE.epochs * RECIPE.steps / math.ceil(images / BATCH))
+        given = {"scale": (scale,), "zoom": ZOOM, "batch": (BATCH,), "epochs": (epochs,)}
+        return [text for name, values in given.items() for text in (f"--{name}", *map(str, values))]
 
     def _model(self, study: Path) -> Path:
         """The network that a study of `_training` leaves behind."""
