@@ -9,31 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from annotate_pages import CLASSES, Person, Running, options, photographs, served, truth, wait_for
-from torch import nn
+from annotate_pages import Person, Running, network, options, photographs, served, truth, wait_for
 
 from lowpix.annotate import Project
 from lowpix.annotate.carried import carried_over
 from lowpix.annotate.frame import Frame
 from lowpix.annotate.teacher import FIRST, Trained, newest
 from lowpix.segmenter.carry_over import prior_of
-from lowpix.segmenter.model import Model, build, load_model, save_model
-
-SIZE = (60, 80)
-
-
-def network(out: Path, images: int, classes: int = 3, seed: int = 0) -> Path:
-    """A network that was never trained, but is as sure of its labels as one that was."""
-    made = build("unet", classes, 4, from_scratch=True, seed=seed)
-    head = made.head
-    assert isinstance(head, nn.Module)
-    with torch.no_grad():
-        for value in head.parameters():
-            value *= 20
-    names = (*CLASSES, "door")[:classes]
-    file = out / f"networks/{classes}_classes_{images}_images.safetensors"
-    save_model(file, Model(made.eval(), names, np.zeros((classes, 3), np.uint8), 0.5, SIZE))
-    return file
+from lowpix.segmenter.model import load_model
 
 
 @pytest.fixture(scope="module")
