@@ -241,6 +241,22 @@ def test_a_network_is_due_at_five_ten_and_twenty_images(photos: Path, tmp_path: 
     none.store.close()
 
 
+def test_the_fifth_image_that_is_done_starts_a_training(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = Project(options(photos, out=tmp_path / "out"))
+    started: list[str] = []
+    monkeypatch.setattr(project.teacher.trainer, "start", lambda module, given, what, *_: started.append(what))
+    person = Person(project)
+    for image in range(1, FIRST + 1):
+        assert not started
+        label(person, image, 1)
+        person.do(type="status", image=image, status="done")
+        person.engine.finish()
+    assert wait_for("a training", lambda: started) == [f"A network of {FIRST} images"]
+    person.end()
+
+
 def test_the_probabilities_are_those_of_the_whole_photograph(tmp_path: Path) -> None:
     """Of a photograph that is worked on at a third of its size, the network sees what it sees of the whole one."""
     file = network(tmp_path, 7)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 NETWORK = "mlp"
 LOADED = 5
-"""Number of images kept in memory, features included: about 75 MB each, and a second copy where a network helps."""
+"""Number of images kept in memory, features included: about 75 MB each, twice that where a network helps."""
 
 
 @dataclass(frozen=True)
