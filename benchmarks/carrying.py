@@ -3,8 +3,8 @@
     python -m benchmarks.carrying --data-root ../shared/data
 
 CamVid train images, spread over the drives, are labelled as on the page; the label map answers. The page's own
-network learns from the first ones, and the others are labelled without it and with it, in pairs. `--work` keeps
-what is done, so a run that is stopped goes on with the same command.
+network learns from some of them, and others are labelled without it and with it, in pairs. `--work` keeps what is
+done, so a run that is stopped goes on with the same command.
 """
 
 import shutil
@@ -29,7 +29,7 @@ from lowpix.annotate.engine import NETWORK, Engine
 from lowpix.annotate.frame import Frame
 from lowpix.annotate.requests import do
 from lowpix.annotate.store import Answer, Store
-from lowpix.annotate.teacher import Trained, newest
+from lowpix.annotate.teacher import Trained, network_file
 from lowpix.annotate.view import Stop
 from lowpix.command import run
 from lowpix.data import Dataset, open_dataset, spread
@@ -43,6 +43,8 @@ from lowpix.storage import atomic, csv_bytes, write_bytes
 from lowpix.study.intervals import interval
 from lowpix.study.threads import one_thread
 
+FIRST = 10
+"""Images before those that are labelled without and with a network, in an order that is spread over the drives."""
 TARGET = 0.9
 AT = (5, 10, 20, 60)
 """Numbers of answers at which accuracies are compared."""
@@ -56,10 +58,10 @@ class Options:
 
     data_root: Path = Path("../shared/data")
     """Folder that holds camvid."""
-    done: int = 10
-    """Images that the network learns from."""
+    done: tuple[int, ...] = (10, 20)
+    """Images that a network learns from; each number is another network."""
     images: int = 12
-    """Further images, labelled without it and with it."""
+    """Other images, labelled without a network and with each."""
     answers: int = 60
     """Answers for each image."""
     work: Path | None = None
@@ -84,21 +86,22 @@ def training(done: list[str], dataset: Dataset, answers: int, work: Path) -> Ite
     engine.start()
     try:
         for image in project.store.images():
-            if image.status != "done":
+            if image.status != "done" and image.name in done:
                 truth = dataset.labels(image.name)
                 assert truth is not None
                 _label(engine, project.store, image.id, truth, answers)
                 print(f"{image.name} is labelled", flush=True)
         engine.finish()
-        if newest(project.out, classes) is None:
+        network = Trained(len(done), network_file(project.out, classes, len(done)))
+        if not network.file.exists():
             project.train()
 
         def wait() -> Trained:
             while project.teacher.running:
                 time.sleep(0.5)
-            if found := newest(project.out, classes):
-                return found
-            raise WorkError(project.teacher.trainer.line)
+            if not network.file.exists():
+                raise WorkError(project.teacher.trainer.line)
+            return network
 
         yield wait
     finally:
@@ -146,40 +149,63 @@ def rounds(dataset: Dataset, name: str, answers: int, network: Trained | None) -
 
 
 def compare(table: pd.DataFrame, answers: int) -> pd.DataFrame:
-    """The rows of the table: means without and with the network, and their difference in pairs."""
+    """The rows of the table: means without and with each network, and their difference in pairs."""
     reached = table["answers"].where(table["accuracy"] >= TARGET, answers + 1)
-    needed = reached.groupby([table["image"], table["helped"]]).min().unstack()
-    measures = {f"answers to {TARGET:.0%} accuracy, at most {answers + 1}": needed}
+    keys = ["image", "learned_from"]
+    measures = {
+        f"answers to {TARGET:.0%} accuracy, at most {answers + 1}": reached.groupby(
+            [table[key] for key in keys]
+        ).min()
+    }
     for count in AT:
-        at = table[table["answers"] <= count].groupby(["image", "helped"]).last()
-        for measure in ("accuracy", "miou"):
-            measures[f"{measure} at {count} answers, %"] = 100 * at[measure].unstack()
+        at = table[table["answers"] <= count].groupby(keys).last()
+        measures |= {f"{measure} at {count} answers, %": 100 * at[measure] for measure in ("accuracy", "miou")}
     rows = []
-    for what, pair in measures.items():
-        less = pair[True] - pair[False]
-        low, high = interval(less, pd.Series(less.index, less.index), LEVEL)
-        means = {"without": pair[False].mean(), "with": pair[True].mean(), "difference": less.mean()}
-        rows.append({"what": what, **means, "low": low, "high": high, "images": len(less)})
+    for what, values in measures.items():
+        by_network = values.unstack()
+        for learned_from in by_network.columns.drop(0):
+            pair = by_network[[0, learned_from]].dropna()
+            more = pair[learned_from] - pair[0]
+            low, high = interval(more, pd.Series(more.index, more.index), LEVEL)
+            means = {"without": pair[0].mean(), "with": pair[learned_from].mean(), "difference": more.mean()}
+            rows.append(
+                {
+                    "what": what,
+                    "learned_from": learned_from,
+                    **means,
+                    "low": low,
+                    "high": high,
+                    "images": len(more),
+                }
+            )
     return pd.DataFrame(rows).round(2)
 
 
 def measure(options: Options, dataset: Dataset, work: Path) -> pd.DataFrame:
     """Label what is not yet labelled, and give the table."""
-    names = list(spread(dataset.images, options.done + options.images))
+    names = list(spread(dataset.images, FIRST + options.images + max(options.done)))
+    tested = names[FIRST : FIRST + options.images]
+    others = [name for name in names if name not in tested]
     path = work / "rounds.parquet"
     tables = [pd.read_parquet(path)] if path.exists() else []
-    known = {pair for table in tables for pair in zip(table["image"], table["helped"], strict=True)}
-    with one_thread(), training(names[: options.done], dataset, options.answers, work) as wait:
-        for helped in (False, True):
-            network = wait() if helped else None
-            for name in names[options.done :]:
-                if (name, helped) in known:
-                    continue
-                table = pd.DataFrame(rounds(dataset, name, options.answers, network))
-                tables.append(table.assign(image=name, helped=helped))
-                with atomic(path) as temporary:
-                    pd.concat(tables, ignore_index=True).to_parquet(temporary)
-                print(f"{name}, {'with' if helped else 'without'}: {table['accuracy'].iloc[-1]:.3f}", flush=True)
+
+    def label_all(network: Trained | None) -> None:
+        learned_from = network.images if network else 0
+        known = {pair for table in tables for pair in zip(table["image"], table["learned_from"], strict=True)}
+        for name in tested:
+            if (name, learned_from) in known:
+                continue
+            table = pd.DataFrame(rounds(dataset, name, options.answers, network))
+            tables.append(table.assign(image=name, learned_from=learned_from))
+            with atomic(path) as temporary:
+                pd.concat(tables, ignore_index=True).to_parquet(temporary)
+            print(f"{name} after {learned_from} images: {table['accuracy'].iloc[-1]:.3f}", flush=True)
+
+    with one_thread():
+        for count in sorted(options.done):
+            with training(others[:count], dataset, options.answers, work) as wait:
+                label_all(None)
+                label_all(wait())
     return compare(pd.concat(tables, ignore_index=True), options.answers)
 
 
@@ -189,7 +215,7 @@ def command(options: Options) -> None:
     with TemporaryDirectory() as folder:
         table = measure(options, dataset, options.work or Path(folder))
     print(table.to_string(index=False))
-    write_bytes(options.out, csv_bytes(table.assign(learned_from=options.done, **measured_on())))
+    write_bytes(options.out, csv_bytes(table.assign(**measured_on())))
 
 
 if __name__ == "__main__":

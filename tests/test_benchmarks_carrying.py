@@ -22,12 +22,18 @@ def test_without_a_network_it_is_a_person_who_answers_keys() -> None:
 
 def test_means_and_differences_by_hand() -> None:
     rows = [
-        {"image": image, "helped": helped, "answers": count, "accuracy": accuracy, "miou": accuracy / 2}
-        for image, helped, accuracies in (
-            ("a", False, (0.5, 0.7, 0.95)),
-            ("a", True, (0.6, 0.92, 0.9)),
-            ("b", False, (0.4, 0.6, 0.8)),
-            ("b", True, (0.5, 0.6, 0.91)),
+        {
+            "image": image,
+            "learned_from": learned_from,
+            "answers": count,
+            "accuracy": accuracy,
+            "miou": accuracy / 2,
+        }
+        for image, learned_from, accuracies in (
+            ("a", 0, (0.5, 0.7, 0.95)),
+            ("a", 10, (0.6, 0.92, 0.9)),
+            ("b", 0, (0.4, 0.6, 0.8)),
+            ("b", 10, (0.5, 0.6, 0.91)),
         )
         for count, accuracy in zip((5, 10, 60), accuracies, strict=True)
     ]

@@ -35,10 +35,11 @@ def newest(out: Path, classes: int) -> Trained | None:
     pattern = re.compile(rf"{classes}_classes_([1-9]\d{{0,8}})_images\.safetensors")
     names = [pattern.fullmatch(file.name) for file in (out / "networks").glob("*")]
     images = max((int(name[1]) for name in names if name), default=0)
-    return Trained(images, _file(out, classes, images)) if images else None
+    return Trained(images, network_file(out, classes, images)) if images else None
 
 
-def _file(out: Path, classes: int, images: int) -> Path:
+def network_file(out: Path, classes: int, images: int) -> Path:
+    """Where the network of so many classes that learned from so many images is kept."""
     return out / "networks" / f"{classes}_classes_{images}_images.safetensors"
 
 
@@ -81,7 +82,7 @@ class Teacher:
         if not images:
             raise InputError("no image is done yet, so there is nothing to train a network on")
         study = self._beside("network")
-        file = _file(self._out, len(self._store.classes()), images)
+        file = network_file(self._out, len(self._store.classes()), images)
 
         def keep() -> None:
             write_bytes(file, self._model(study).read_bytes())
