@@ -71,14 +71,16 @@ class Options:
 
 
 @contextmanager
-def training(done: list[str], dataset: Dataset, answers: int, work: Path) -> Iterator[Callable[[], Trained]]:
-    """Label these images on the page's engine, and have its network trained beside the body of a `with`.
+def training(
+    names: list[str], count: int, dataset: Dataset, answers: int, work: Path
+) -> Iterator[Callable[[], Trained]]:
+    """Label the first `count` of these images on the page's engine, and have its network trained meanwhile.
 
-    The body gets a function that waits for the network.
+    The body of the `with` gets a function that waits for the network.
     """
     photos, classes = work / "photos", len(dataset.classes)
     photos.mkdir(parents=True, exist_ok=True)
-    for name in done:
+    for name in names:
         shutil.copy(dataset.image_file(name) or "", photos)
     given = PageOptions(photos=photos, classes=",".join(dataset.classes), browser=False, carry_over=False)
     project = Project(given)
@@ -86,13 +88,13 @@ def training(done: list[str], dataset: Dataset, answers: int, work: Path) -> Ite
     engine.start()
     try:
         for image in project.store.images():
-            if image.status != "done" and image.name in done:
+            if image.status != "done" and image.name in names[:count]:
                 truth = dataset.labels(image.name)
                 assert truth is not None
                 _label(engine, project.store, image.id, truth, answers)
                 print(f"{image.name} is labelled", flush=True)
         engine.finish()
-        network = Trained(len(done), network_file(project.out, classes, len(done)))
+        network = Trained(count, network_file(project.out, classes, count))
         if not network.file.exists():
             project.train()
 
@@ -203,7 +205,7 @@ def measure(options: Options, dataset: Dataset, work: Path) -> pd.DataFrame:
 
     with one_thread():
         for count in sorted(options.done):
-            with training(others[:count], dataset, options.answers, work) as wait:
+            with training(others[: max(options.done)], count, dataset, options.answers, work) as wait:
                 label_all(None)
                 label_all(wait())
     return compare(pd.concat(tables, ignore_index=True), options.answers)
