@@ -14,14 +14,14 @@ from annotate_pages import Person, Running, network, options, photographs, serve
 from lowpix.annotate import Project
 from lowpix.annotate.carried import carried_over
 from lowpix.annotate.frame import Frame
-from lowpix.annotate.teacher import FIRST, Trained, newest
+from lowpix.annotate.teacher import Trained, newest
 from lowpix.segmenter.carry_over import prior_of
 from lowpix.segmenter.model import load_model
 
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return photographs(tmp_path_factory.mktemp("carried") / "photos", FIRST)
+    return photographs(tmp_path_factory.mktemp("carried") / "photos", 5)
 
 
 Open = Callable[..., Person]
@@ -225,15 +225,15 @@ def test_a_new_network_helps_images_without_an_answer_at_once(opened: Open, tmp_
     person.end()
 
 
-def test_a_network_is_due_at_five_ten_and_twenty_images(photos: Path, tmp_path: Path) -> None:
+def test_a_network_is_due_at_twenty_forty_and_eighty_images(photos: Path, tmp_path: Path) -> None:
     project = Project(options(photos, out=tmp_path))
     teacher = project.teacher
-    found = [images for images in range(1, 90) if teacher.due(images)]
-    assert found == [5, 10, 20, 40, 80]
+    found = [images for images in range(1, 170) if teacher.due(images)]
+    assert found == [20, 40, 80, 160]
     project.store.add_class("door", "d")
-    network(tmp_path, 12, classes=4)  # trained by key
-    assert [images for images in range(12, 30) if teacher.due(images)] == [20]
-    assert newest(tmp_path, 4) == Trained(12, tmp_path / "networks/4_classes_12_images.safetensors")
+    network(tmp_path, 30, classes=4)  # trained by key
+    assert [images for images in range(30, 50) if teacher.due(images)] == [40]
+    assert newest(tmp_path, 4) == Trained(30, tmp_path / "networks/4_classes_30_images.safetensors")
     assert newest(tmp_path, 3) is None
     project.store.close()
     none = Project(options(photos, out=tmp_path / "none", carry_over=False))
@@ -241,19 +241,20 @@ def test_a_network_is_due_at_five_ten_and_twenty_images(photos: Path, tmp_path: 
     none.store.close()
 
 
-def test_the_fifth_image_that_is_done_starts_a_training(
+def test_an_image_that_is_done_starts_the_training_that_is_due(
     photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("lowpix.annotate.teacher.FIRST", 3)
     project = Project(options(photos, out=tmp_path / "out"))
     started: list[str] = []
     monkeypatch.setattr(project.teacher.trainer, "start", lambda module, given, what, *_: started.append(what))
     person = Person(project)
-    for image in range(1, FIRST + 1):
+    for image in (1, 2, 3):
         assert not started
         label(person, image, 1)
         person.do(type="status", image=image, status="done")
         person.engine.finish()
-    assert wait_for("a training", lambda: started) == [f"A network of {FIRST} images"]
+    assert wait_for("a training", lambda: started) == ["A network of 3 images"]
     person.end()
 
 

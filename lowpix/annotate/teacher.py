@@ -18,8 +18,9 @@ from lowpix.annotate.trainer import Trainer
 from lowpix.errors import InputError
 from lowpix.storage import write_bytes
 
-FIRST = 5
-"""Images that are done when the first network is trained without being asked for; the next at twice as many, …"""
+FIRST = 20
+"""Images that are done when the first network is trained without being asked for; the next at twice as many, …
+From 10 images of CamVid no saving was shown: see benchmarks/README.md, carrying."""
 
 
 class Trained(NamedTuple):
