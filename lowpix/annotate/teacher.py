@@ -20,7 +20,7 @@ from lowpix.storage import write_bytes
 
 FIRST = 20
 """Images that are done when the first network is trained without being asked for; the next at twice as many, …
-From 10 images of CamVid no saving was shown: see benchmarks/README.md, carrying."""
+From 20 images of CamVid it saves answers, from 10 no saving was shown: benchmarks/README.md, carrying."""
 
 
 class Trained(NamedTuple):
