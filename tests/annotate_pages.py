@@ -27,6 +27,11 @@ import pytest
 from data_samples import write
 from numpy.typing import NDArray
 
+from lowpix.annotate import Options, Project
+from lowpix.annotate.engine import Engine
+from lowpix.annotate.requests import do
+from lowpix.annotate.view import Stop
+
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(
     ["lowpix.annotate.output", "lowpix.annotate.server", "lowpix.reveal.session", "uvicorn"]
@@ -160,3 +165,69 @@ def answer_keys(page: Any, count: int, wanted: Sequence[str] = ("1", "2", "3")) 
             return pressed
         page.keyboard.press(wanted[labels[place[0], place[1]]])
     return count
+
+
+class Person:
+    """Answers what the engine asks, as the page would, from the true labels."""
+
+    def __init__(self, project: Project, stop: Stop | None = None) -> None:
+        self.store = project.store
+        self.requests = len(self.store.rows("SELECT 1 FROM requests"))
+        stop = stop or Stop("person", 1000, 0.9)
+        self.engine = Engine(
+            self.store,
+            project.dataset(),
+            project.out,
+            stop,
+            project.save,
+            lambda image: None,
+            carry_over=project.options.carry_over,
+        )
+        project.teacher.ready = self.engine.network_ready
+        self.engine.start()
+
+    def do(self, **request: Any) -> None:
+        self.requests += 1
+        for result in do(self.store, [{"uid": f"request-{self.requests}", **request}]):
+            self.engine.changed(result["image"])
+
+    def look_at(self, image: int) -> None:
+        self.engine.look_at(image)
+        wait_for("questions", lambda: self.engine.view(image)["questions"])
+
+    def answer(self, image: int, count: int, kind: str | None = None) -> None:
+        labels = truth()
+        for _ in range(count):
+            row, column, asked = wait_for("a question", lambda: self.question(image, kind))
+            label = int(labels[row, column])
+            self.do(type="answer", image=image, row=row, column=column, answer=label, kind=asked, seconds=2.0)
+        wait_for("trained", lambda: self.engine.view(image)["work"] == "ready")
+
+    def question(self, image: int, kind: str | None) -> Any:
+        return next((asked for asked in self.engine.view(image)["questions"] if kind in (None, asked[2])), None)
+
+    def end(self) -> None:
+        self.engine.finish()
+        self.engine.close()
+        self.store.close()
+
+
+def options(photos: Path, **more: Any) -> Options:
+    return Options(photos=photos, classes=",".join(CLASSES), browser=False, **more)
+
+
+def network(out: Path, images: int, classes: int = 3, seed: int = 0) -> Path:
+    """A network that was never trained, but is as sure of its labels as one that was."""
+    import torch
+
+    from lowpix.segmenter.model import Model, build, save_model
+
+    made = build("unet", classes, 4, from_scratch=True, seed=seed)
+    assert made.head is not None
+    with torch.no_grad():
+        for value in made.head.parameters():
+            value *= 20
+    names = (*CLASSES, "door")[:classes]
+    file = out / f"networks/{classes}_classes_{images}_images.safetensors"
+    save_model(file, Model(made.eval(), names, np.zeros((classes, 3), np.uint8), 0.5, (60, 80)))
+    return file

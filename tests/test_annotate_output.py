@@ -3,13 +3,12 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
-from annotate_pages import CLASSES, photograph, photographs, truth, wait_for
+from annotate_pages import CLASSES, Person, options, photograph, photographs, truth, wait_for
 from data_samples import write
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,9 +21,7 @@ from lowpix.annotate import Options, Project
 from lowpix.annotate.audit import estimate
 from lowpix.annotate.bench import Bench
 from lowpix.annotate.coco import compressed, run_lengths
-from lowpix.annotate.engine import Engine
 from lowpix.annotate.frame import Frame
-from lowpix.annotate.requests import do
 from lowpix.annotate.store import Answer
 from lowpix.annotate.view import Stop
 from lowpix.dataset_study import Options as DatasetOptions
@@ -39,45 +36,6 @@ from lowpix.study.source import Source
 
 ANSWERS = 15
 PLACE = "mlp-facility-edges/0"
-
-
-class Person:
-    """Answers what the engine asks, as the page would, from the true labels."""
-
-    def __init__(self, project: Project, stop: Stop | None = None) -> None:
-        self.store, self.requests = project.store, len(project.store.clicks()) * 1000
-        stop = stop or Stop("person", 1000, 0.9)
-        self.engine = Engine(self.store, project.dataset(), project.out, stop, project.save, lambda image: None)
-        self.engine.start()
-
-    def do(self, **request: Any) -> None:
-        self.requests += 1
-        for result in do(self.store, [{"uid": f"request-{self.requests}", **request}]):
-            self.engine.changed(result["image"])
-
-    def look_at(self, image: int) -> None:
-        self.engine.look_at(image)
-        wait_for("questions", lambda: self.engine.view(image)["questions"])
-
-    def answer(self, image: int, count: int, kind: str | None = None) -> None:
-        labels = truth()
-        for _ in range(count):
-            row, column, asked = wait_for("a question", lambda: self.question(image, kind))
-            label = int(labels[row, column])
-            self.do(type="answer", image=image, row=row, column=column, answer=label, kind=asked, seconds=2.0)
-        wait_for("trained", lambda: self.engine.view(image)["work"] == "ready")
-
-    def question(self, image: int, kind: str | None) -> Any:
-        return next((asked for asked in self.engine.view(image)["questions"] if kind in (None, asked[2])), None)
-
-    def end(self) -> None:
-        self.engine.finish()
-        self.engine.close()
-        self.store.close()
-
-
-def options(photos: Path, **more: Any) -> Options:
-    return Options(photos=photos, classes=",".join(CLASSES), browser=False, **more)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """The page in a real Chromium, on a real server: keys, clicks, undo, reload, a second tab, kills in mid-answer."""
 
 import random
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from annotate_pages import (
     answer_keys,
     free_port,
     needs_chromium,
+    network,
     photographs,
     rows,
     served,
@@ -246,6 +248,34 @@ def test_an_audit_is_asked_and_never_learnt_from(tmp_path: Path, browser: Any, f
     assert faults == []
     ((fits,),) = rows(running.out, "images", "fits")
     assert max(map(int, fits.strip("[]").split(","))) <= 13
+
+
+def test_the_page_says_which_images_help_and_what_each_took(
+    tmp_path: Path, browser: Any, faults: list[str]
+) -> None:
+    photos = photographs(tmp_path / "photos", 4)
+    network(photos.with_name("photos_labelled"), 5)
+    with served(photos) as running:
+        page = visit(browser, running, faults)
+        says(page, "questions build on a network of 5 images")
+        for number, answers in enumerate((9, 5, 4)):
+            page.wait_for_function(
+                "name => document.getElementById('name').textContent === name", arg=f"photo_{number}"
+            )
+            for _ in range(answers):
+                asked(page)
+                answer_keys(page, 1)
+            page.keyboard.press("Enter")
+        says(page, "Answers for the last finished images: 9, 5, 4")
+        chart = page.locator("#images svg")
+        assert chart.get_attribute("aria-label") == (
+            "Answers for each of 3 finished images: 9 at first, 4 lately, at most 9"
+        )
+        heights = [float(part) for part in re.findall(r"v([0-9.]+)z", chart.locator("path").get_attribute("d"))]
+        assert heights == [9, 5, 4]
+        assert chart.bounding_box()["height"] > 20
+        page.close()
+    assert faults == []
 
 
 def answer_until_killed(running: Running, page: Any, moment: float) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -25,22 +26,23 @@ from lowpix.predict import predict
 def test_it_runs_at_low_priority_and_says_how_it_ended(tmp_path: Path) -> None:
     trainer, ended = Trainer(tmp_path / "log"), []
     trainer.ended = lambda: ended.append(trainer.line)
-    trainer.start("timeit", ["-n1", "-r1", "import os; print('priority', os.nice(0))"], "A network", "is ready")
+    command = ["-n1", "-r1", "import os; print('priority', os.nice(0))"]
+    trainer.start("timeit", command, "A network", "is ready", lambda: ended.append("kept"))
     assert trainer.line == "A network is being trained, at low priority."
-    wait_for("the end", lambda: ended)
-    assert ended == ["A network is ready"]
+    wait_for("the end", lambda: len(ended) == 2)
+    assert ended == ["kept", "A network is ready"]
     own = psutil.Process().nice()
     assert f"priority {min(19, own + 10)}" in (tmp_path / "log").read_text()
-    trainer.start("json.tool", ["none.json"], "Another", "is ready")
-    wait_for("the end", lambda: len(ended) == 2)
-    assert "Another was not trained" in ended[1]
-    assert "none.json" in ended[1]
+    trainer.start("json.tool", ["none.json"], "Another", "is ready", list)
+    wait_for("the end", lambda: len(ended) == 3)
+    assert "Another was not trained" in ended[2]
+    assert "none.json" in ended[2]
 
 
 def test_one_at_a_time_and_none_after_the_end(tmp_path: Path) -> None:
     trainer = Trainer(tmp_path / "log")
-    trainer.start("http.server", ["0"], "A network", "is ready")
-    trainer.start("timeit", ["pass"], "A second one", "is ready")
+    trainer.start("http.server", ["0"], "A network", "is ready", list)
+    trainer.start("timeit", ["pass"], "A second one", "is ready", list)
     assert trainer.line.startswith("A network")
     (child,) = [one for one in psutil.Process().children() if str(psutil.Process().pid) in one.cmdline()]
     trainer.close()
@@ -51,7 +53,7 @@ def test_it_ends_with_a_server_that_is_killed(tmp_path: Path) -> None:
     code = (
         "import sys, time; from pathlib import Path; from lowpix.annotate.trainer import Trainer\n"
         "trainer = Trainer(Path(sys.argv[1]))\n"
-        "trainer.start('http.server', ['0'], 'A network', 'is ready')\n"
+        "trainer.start('http.server', ['0'], 'A network', 'is ready', list)\n"
         "print(trainer._process.pid, flush=True); time.sleep(600)"
     )
     log = tmp_path / "log"
@@ -82,16 +84,18 @@ def test_a_network_is_trained_on_the_images_that_are_done(tmp_path: Path, monkey
     engine.finish()
     engine.close()
 
-    started: list[tuple[str, list[str], str, str]] = []
-    monkeypatch.setattr(project.trainer, "start", lambda *given: started.append(given))
+    started: list[tuple[str, list[str], str, str, Callable[[], None]]] = []
+    monkeypatch.setattr(project.teacher.trainer, "start", lambda *given: started.append(given))
     project.train()
-    ((module, arguments, what, ready),) = started
+    ((module, arguments, what, ready, keep),) = started
     assert (module, what) == ("lowpix.dataset_study", "A network of 1 image")
     study = dataset_study(parse(DatasetOptions, [*arguments, "--epochs", "1", "--width", "4"], module))
     # without audits nothing can be scored
     printed = dataset_overview(study.tables())
     assert printed.loc[0, ["setting", "accuracy", "mIoU"]].tolist() == ["pseudo-1000", "", ""]
-    model = tmp_path / "my photos_labelled_network/models/pseudo-1000/0.safetensors"
+    model = tmp_path / "my photos_labelled/networks/3_classes_1_images.safetensors"
+    assert not model.exists()
+    keep()
     assert f"'{model}'" in ready
     assert predict(PredictOptions(photos, model, tmp_path / "labels")) == 2
     project.store.close()

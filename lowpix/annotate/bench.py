@@ -1,5 +1,6 @@
 """One image that is being labelled: its networks, their labels, and the next questions."""
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from lowpix.seeds import seed_for
 if TYPE_CHECKING:
     import torch
 
+    from lowpix.annotate.carried import Carried
     from lowpix.reveal.session import ImageSession
     from lowpix.reveal.smoothing import Edges
 
@@ -44,6 +46,8 @@ class Bench:
     def __init__(self, frame: Frame, small: NDArray[np.uint8], seed: int) -> None:
         self.frame, self.small, self.seed = frame, small, seed
         self.session: ImageSession | None = None
+        self.helped_by = 0
+        """Number of images that the network learned from which helps this image; 0 without one."""
         self._mean: torch.Tensor | None = None
         """`(C, h * w)` mean probabilities of the last round; None once the labels follow them."""
         self.labels: NDArray[np.uint8] | None = None
@@ -63,19 +67,26 @@ class Bench:
         answers: Sequence[Answer],
         fits: Sequence[int],
         networks: Path,
+        carried: "Carried | None" = None,
     ) -> None:
-        """Make the networks, and restore them as they were after the last fit, from their file or by its fits."""
+        """Make the networks, and restore them as they were after the last fit, from their file or by its fits.
+
+        What is `carried` over from other images helps them, if it knows as many classes.
+        """
         from lowpix.reveal.session import ImageSession
 
+        prior = carried.prior if carried and carried.levels.shape == (*self.frame.shape, classes) else None
+        self.helped_by = carried.images if carried and prior is not None else 0
         askable = np.ones(self.frame.shape, np.bool_)
         session = ImageSession(
-            self.small, askable, classes, seed=self.seed, inputs=inputs, edges=edges, history=HISTORY
+            self.small, askable, classes, seed=self.seed, inputs=inputs, edges=edges, prior=prior, history=HISTORY
         )
         log = self._log(_learnt(answers), classes)
         log.fits = [count for count in fits if count <= log.asked]
         try:
             session.restore(log, networks if networks.exists() else None)
-        except InputError:  # a kill came between the file and the record of its fit
+        except InputError as fault:  # or a kill came between the file and the record of its fit
+            print(f"warning: {fault}: they are trained again from the answers", file=sys.stderr)
             session.restore(log)
         self.session, self.labels, self._mean, self._known = session, None, None, []
 

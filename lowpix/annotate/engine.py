@@ -21,6 +21,7 @@ from lowpix.annotate.bench import Bench
 from lowpix.annotate.frame import Frame, read_photo
 from lowpix.annotate.requests import AUDIT, do
 from lowpix.annotate.store import Answer, Store
+from lowpix.annotate.teacher import newest
 from lowpix.annotate.view import Stop, view_of
 from lowpix.data import Dataset
 from lowpix.data.check import pixels_digest
@@ -31,11 +32,12 @@ from lowpix.study.folder import file_name
 if TYPE_CHECKING:
     import torch
 
+    from lowpix.annotate.carried import Carried
     from lowpix.reveal.smoothing import Edges
 
 NETWORK = "mlp"
 LOADED = 5
-"""Number of images kept in memory, features included: about 75 MB each."""
+"""Number of images kept in memory, features included: about 75 MB each, twice that where a network helps."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,8 @@ class Finished:
     fits: tuple[int, ...]
     selection: str
     """How pixels were selected, in words."""
+    helped_by: int
+    """Number of images that the network learned from which helped; 0 without one."""
     probabilities: NDArray[np.float32]
     """`(C, h, w)` at the size of work."""
 
@@ -64,6 +68,7 @@ class Engine:
         save: writes the label map and the run of a finished image.
         publish: is called with the number of an image whose view has changed, from any thread.
         seed: seed of first pixels and initial weights.
+        carry_over: whether networks of the images that are done help the next ones.
     """
 
     def __init__(
@@ -75,12 +80,13 @@ class Engine:
         save: Callable[[Finished], None],
         publish: Callable[[int], None],
         seed: int = 0,
+        carry_over: bool = False,
     ) -> None:
         self._store, self._dataset, self._out, self._stop = store, dataset, out, stop
-        self._save, self._publish, self._seed = save, publish, seed
+        self._save, self._publish, self._seed, self._carry_over = save, publish, seed, carry_over
         self._benches: dict[int, Bench] = {}
-        self._inputs: dict[int, tuple[torch.Tensor, Edges]] = {}
-        """What the networks and the smoothing read, by image."""
+        self._inputs: dict[int, tuple[torch.Tensor, Edges, Carried | None]] = {}
+        """What the networks and the smoothing read, by image, and what other images tell."""
         self._faults: dict[int, str] = {}
         self._stale: set[int] = set()
         """Images with answers that the networks may not know."""
@@ -134,6 +140,15 @@ class Engine:
         self._store.forget_fits()
         with self._changed:
             self._stale.update(self._benches)
+            self._changed.notify_all()
+
+    def network_ready(self) -> None:
+        """There is a newer network of the images that are done: it helps all images without any answer."""
+        with self._changed:
+            unanswered = [number for number in self._benches if not self._store.answers(number)]
+            for number in unanswered if self._carry_over else ():
+                del self._benches[number]
+                self._inputs.pop(number, None)
             self._changed.notify_all()
 
     def labels(self, image: int) -> tuple[int, NDArray[np.uint8]] | None:
@@ -192,7 +207,8 @@ class Engine:
         networks = self._out / "restart" / f"{file_name(image.name)}.safetensors"
         old = bench.session is None or bench.session.classes != classes
         if old and number in self._inputs:
-            bench.begin(*self._inputs[number], classes, answers, image.fits, networks)
+            inputs, edges, carried = self._inputs[number]
+            bench.begin(inputs, edges, classes, answers, image.fits, networks, carried)
         if bench.session is not None:
             if bench.behind(answers):
                 self._publish(number)  # the page says that it trains
@@ -238,6 +254,7 @@ class Engine:
             tuple(answers),
             tuple(bench.session.log.fits),
             bench.session.selection_name,
+            bench.helped_by,
             bench.probabilities(),
         )
         with self._changed:
@@ -299,10 +316,13 @@ class Engine:
             self._make_room()
         self._publish(number)
         read = self._features(bench.small)
+        if read is None:
+            return
+        carried = self._help(number, bench)
         with self._changed:
-            if read is None:
-                return
-            self._inputs[number] = read
+            if self._benches.get(number) is not bench:
+                return  # a newer network came: it is read again
+            self._inputs[number] = *read, carried
             self._stale.add(number)
             self._changed.notify_all()
 
@@ -319,6 +339,15 @@ class Engine:
 
         device = torch.device("cpu")
         return find_network(NETWORK).inputs(photo, device), Edges.of(photo, device)
+
+    def _help(self, number: int, bench: Bench) -> "Carried | None":
+        """What other images tell about an image that is being read."""
+        from lowpix.annotate.carried import carried_over
+
+        image = self._store.image(number)
+        kept = self._out / "restart" / "priors" / f"{file_name(image.name)}.safetensors"
+        network = newest(self._out, len(self._store.classes())) if self._carry_over else None
+        return carried_over(kept, bool(image.fits), network, bench.frame, bench.small)
 
     def _make_room(self) -> None:
         """Forget images that are not wanted, the oldest first."""

@@ -37,6 +37,9 @@ class WorkOptions:
     """Largest number of answers that an image learns from."""
     target: Annotated[float, above(0, 1)] = 0.9
     """Share of pixels labelled right, with --stop audit."""
+    carry_over: bool = True
+    """Let images that are done help the next ones: when 20, 40, 80, … are done, a network is trained on
+    them in the background, and whenever you press m."""
     export: Literal["none", "coco"] = "none"
     """coco: write annotations.json with masks in run lengths beside the tables, and end without a page."""
     simulate: bool = False

@@ -151,13 +151,14 @@ class Output:
         if truth is not None:
             rounds[-1] |= _scores(truth, predicted, labels, learnt, len(dataset.classes))
         shown = ", or shown by the person" if any(answer.kind == "shown" for answer in learnt) else ""
+        helped = f", helped by a network of {finished.helped_by} images" if finished.helped_by else ""
         return Run(
             dataset=dataset.name,
             setting=SETTING,
             image=finished.name,
             network=NETWORK,
             acquisition=ACQUISITION,
-            selection=f"{finished.selection}{shown}",
+            selection=f"{finished.selection}{shown}{helped}",
             oracle=self._oracle,
             privileged=False,
             stop=self._settings["stop"],

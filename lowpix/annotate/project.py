@@ -3,7 +3,6 @@
 import json
 import os
 import secrets
-import shlex
 import socket
 import sys
 import webbrowser
@@ -24,7 +23,7 @@ from lowpix.annotate.keys import keys_of
 from lowpix.annotate.options import Options
 from lowpix.annotate.safety import is_own
 from lowpix.annotate.store import Store
-from lowpix.annotate.trainer import Trainer
+from lowpix.annotate.teacher import Teacher
 from lowpix.annotate.view import Stop
 from lowpix.data import Dataset, spread
 from lowpix.data.folder import classes_and_keys
@@ -68,7 +67,7 @@ class Project:
         except BaseException:
             self.store.close()
             raise
-        self.trainer = Trainer(self.out / "network.log")
+        self.teacher = Teacher(options, self.out, self.store, self.fixed_classes)
         self._writing = Lock()
 
     @cached_property
@@ -92,9 +91,14 @@ class Project:
         return int(labels[row, column]) if row < labels.shape[0] and column < labels.shape[1] else VOID
 
     def save(self, finished: Finished) -> None:
-        """Write the label map of a finished image."""
+        """Write the label map of a finished image. A network is trained if there are enough for the next one."""
         with self._writing:
             self.output.save(finished)
+        saved = {image.id for image in self.store.images() if image.saved is not None} | {finished.id}
+        # where all images have label maps, dataset_study learns from all of them, not from those that are done
+        mapped = self.dataset().labels(finished.name) is not None
+        if not mapped and self.teacher.due(len(saved)):
+            Thread(target=self._train_unasked, daemon=True).start()
 
     def write(self) -> str:
         """Write tables, pictures and exports; return a line that says what there is."""
@@ -116,39 +120,17 @@ class Project:
 
     def train(self) -> None:
         """Train a network on the images that are done, beside the page. Raises InputError if there are none."""
-        if self.trainer.running:
+        if self.teacher.running:
             return
         with self._writing:
             study = self.output.write()
-        done = 0 if study is None else len(study.tables().summary)
-        if not done:
-            raise InputError("no image is done yet, so there is nothing to train a network on")
-        out = self.out.with_name(f"{self.out.name}_network")
-        arguments = [*self._training(out), "--settings", "pseudo", "--fresh"]
-        ready = f"is ready. To label photographs with it: {shlex.join(self._prediction(out))}"
-        what = f"A network of {done} image{'s' * (done > 1)}"
-        self.trainer.start("lowpix.dataset_study", arguments, what, ready)
+        self.teacher.train(0 if study is None else len(study.tables().summary))
 
-    def next_commands(self) -> list[str]:
-        """The commands that train a network on the labels, and label the other photographs."""
-        out = self.out.with_name(f"{self.out.name}_model")
-        commands = [["python", "-m", "lowpix.dataset_study", *self._training(out)]]
-        if self.options.dataset == "folder":
-            commands.append(self._prediction(out))
-        return [shlex.join(command) for command in commands]
-
-    def _training(self, out: Path) -> list[str]:
-        """The arguments of dataset_study to train a network on the labels."""
-        options = self.options
-        data = ["--dataset", options.dataset]
-        data += ["--data-root", str(options.data_root)] if options.data_root else []
-        data += [] if self.fixed_classes else ["--classes", ",".join(name for name, _ in self.store.classes())]
-        return [*data, "--image-study", str(self.out), "--out", str(out)]
-
-    def _prediction(self, out: Path) -> list[str]:
-        """The command that labels photographs by the network that was trained."""
-        model = out / f"models/pseudo-{self.options.max_pixels}/{self.options.seed}.safetensors"
-        return ["python", "-m", "lowpix.predict", str(self.options.data_root or "PHOTOS"), "--model", str(model)]
+    def _train_unasked(self) -> None:
+        try:
+            self.train()
+        except (InputError, OSError) as fault:
+            print(f"warning: no network is trained: {fault}", file=sys.stderr)
 
     @lru_cache(4)  # noqa: B019 - one project a process
     def _true_labels(self, name: str) -> NDArray[np.uint8]:
@@ -216,7 +198,9 @@ def annotate(options: Options) -> Project:
         project.save,
         lambda image: published[-1](image),
         options.seed,
+        options.carry_over,
     )
+    project.teacher.ready = engine.network_ready
     try:
         engine.start()
         if options.export == "none":
@@ -229,7 +213,7 @@ def annotate(options: Options) -> Project:
                 truth,
                 project.write,
                 project.train,
-                project.trainer,
+                project.teacher.trainer,
             )
             published.append(server.publish)
             _serve(server, options, uvicorn)
@@ -239,10 +223,10 @@ def annotate(options: Options) -> Project:
         print(project.write())
         if (project.out / "study.toml").exists():
             print("Next, a network learns from these labels, and labels other photographs:")
-            print("\n".join(f"  {line}" for line in project.next_commands()))
+            print("\n".join(f"  {line}" for line in project.teacher.next_commands()))
         return project
     finally:
-        project.trainer.close()
+        project.teacher.trainer.close()
         engine.close()
         project.store.close()
 

@@ -45,6 +45,7 @@ def view_of(store: Store, image: int, bench: Bench | None, stop: Stop) -> dict[s
         "version": bench.version if bench.labels is not None else 0,
         "behind": behind,
         "learnt": bench.learnt,
+        "helped_by": bench.helped_by,
         "work": "preparing" if bench.session is None else "training" if behind or not bench.labelled else "ready",
         "audit": audit,
         "over": _over(stop, len(learnt), audit),

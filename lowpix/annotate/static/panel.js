@@ -61,7 +61,9 @@ export function showClasses(classes, counts, choose) {
 export function showCounts(view) {
   const words = { preparing: "preparing the image: random pixels first", training: "training", ready: "up to date" };
   byId("name").textContent = view.name;
-  byId("work").textContent = view.work === "training" ? `training${view.behind ? `, ${view.behind} behind` : ""}` : words[view.work] || "";
+  const work = view.work === "training" ? `training${view.behind ? `, ${view.behind} behind` : ""}` : words[view.work] || "";
+  const helped = view.helped_by ? `questions build on a network of ${view.helped_by} ${view.helped_by === 1 ? "image" : "images"}` : "";
+  byId("work").textContent = [work, helped].filter(Boolean).join(" · ");
   const here = view.answers.length;
   const parts = [`${here} ${here === 1 ? "answer" : "answers"} here, ${view.clicks} in all`];
   if (view.seconds) parts.push(`${view.seconds.toFixed(1)} s each`);
@@ -69,10 +71,27 @@ export function showCounts(view) {
   parts.push(`${done.length} of ${view.images.length} images done`);
   if (view.left) parts.push(`about ${duration(view.left)} left`);
   byId("counts").textContent = parts.join(" · ");
-  const last = done.slice(-8).map(([, , , clicks]) => clicks);
-  byId("images").textContent = last.length ? `Answers for the last finished images: ${last.join(", ")}` : "";
+  showSpent(done.map(([, , , clicks]) => clicks));
   byId("network").textContent = view.network;
   byId("audit").textContent = view.audit ? auditLine(view.audit) : "";
+}
+
+/** The answers that each finished image took: the last ones in numbers, all of them as bars. */
+function showSpent(spent) {
+  if (!spent.length) return byId("images").replaceChildren();
+  const line = element("p", {}, `Answers for the last finished images: ${spent.slice(-8).join(", ")}`);
+  if (spent.length === 1) return byId("images").replaceChildren(line);
+  const most = Math.max(...spent);
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  const bars = svg.appendChild(document.createElementNS(svg.namespaceURI, "path"));
+  const mean = (some) => Math.round(some.reduce((sum, one) => sum + one, 0) / some.length);
+  const few = Math.min(5, spent.length >> 1);
+  bars.setAttribute("d", spent.map((count, place) => `M${place + 0.1} ${most}v${-count}h.8v${count}z`).join(""));
+  svg.setAttribute("viewBox", `0 0 ${Math.max(10, spent.length)} ${most}`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("role", "img");
+  svg.setAttribute("aria-label", `Answers for each of ${spent.length} finished images: ${mean(spent.slice(0, few))} at first, ${mean(spent.slice(-few))} lately, at most ${most}`);
+  byId("images").replaceChildren(line, svg);
 }
 
 function auditLine({ told, wanted, looks, asked, right, low, high }) {
