@@ -27,6 +27,7 @@ from lowpix.annotate.view import Stop
 from lowpix.dataset_study import Options as DatasetOptions
 from lowpix.dataset_study import dataset_study
 from lowpix.networks import PixelMLP
+from lowpix.networks.device import machine
 from lowpix.predict import Options as PredictOptions
 from lowpix.predict import predict
 from lowpix.reveal.log import VOID
@@ -86,6 +87,7 @@ def test_label_maps_are_right_and_lie_beside_the_photographs(photos: Path, label
 def test_tables_are_those_of_an_image_study_that_a_person_answered(labelled: Path) -> None:
     summary = pd.read_csv(labelled / "summary.csv")
     assert set(summary["oracle"]) == {"person"}
+    assert set(summary["machine"]) == {machine(torch.device("cpu"))}
     assert list(summary["revealed"]) == [ANSWERS] * 3
     curves = pd.read_parquet(labelled / "curves.parquet")
     last = curves.groupby("image").last()

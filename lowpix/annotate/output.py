@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -18,6 +19,7 @@ from lowpix.annotate.store import Answer, Store
 from lowpix.data import IGNORE, Dataset
 from lowpix.data.check import require_sound
 from lowpix.metrics import accuracy, confusion, miou
+from lowpix.networks.device import machine
 from lowpix.reveal.log import UNSURE
 from lowpix.storage import csv_bytes
 from lowpix.study.data import keep_data
@@ -168,6 +170,7 @@ class Output:
             classes=None if truth is None else len(np.setdiff1d(truth, [IGNORE])),
             pixels=pixels,
             rounds=pd.DataFrame(rounds),
+            machine=machine(torch.device("cpu")),
         )
 
     def _answers(self) -> pd.DataFrame:
