@@ -14,6 +14,7 @@ from session_samples import ASKABLE, TRUTH, image
 from lowpix.metrics import accuracy, confusion
 from lowpix.networks import features
 from lowpix.networks.features import graph_segments
+from lowpix.reveal import session as session_module
 from lowpix.reveal.session import ImageSession, fit
 from lowpix.reveal.smoothing import (
     LEAST_PULL,
@@ -208,3 +209,27 @@ def test_blocks_of_rows_are_the_rows(height: int, width: int, size: int) -> None
     bounds = list(features.row_blocks(height, width, size))
     assert [row for start, stop in bounds for row in range(start, stop)] == list(range(height))
     assert all(start < stop and (stop - start - 1) * width <= size for start, stop in bounds)
+
+
+def test_memory_is_held_for_the_classes_that_were_learned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two of 60 were answered; what is predicted is the same as from the probabilities of all 60."""
+    held = []
+
+    def watched(edges: Edges, mean: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        held.append(mean.shape)
+        return smooth(edges, mean, *rest)
+
+    monkeypatch.setattr(session_module, "smooth", watched)
+    session = ImageSession(image(), ASKABLE, 60, acquisition="margin", seed=3)
+    question = session.ask(12)
+    session.tell(question, np.where(TRUTH[tuple(question.T)] == 1, 47, 11).astype(np.uint8))
+    fit([session])
+    prediction = session.predict()
+    assert held == [(2, TRUTH.size)]
+    assert set(np.unique(prediction.labels)) == {11, 47}
+    with torch.no_grad():
+        mean = torch.cat([members.mean(0) for _, members in session.probabilities()], 1)
+    whole = session.smoothed(mean)
+    assert whole.shape == (60, TRUTH.size)
+    np.testing.assert_array_equal(whole.argmax(0).numpy(), prediction.labels.ravel())
+    np.testing.assert_array_equal(whole.max(0).values.numpy(), prediction.confidence.ravel())

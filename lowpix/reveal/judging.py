@@ -20,38 +20,47 @@ class Prediction:
     """`(H, W)` the largest mean probability, 0 to 1."""
 
 
+@dataclass(frozen=True)
+class Smoother:
+    """Smooths the mean probabilities of all pixels. All other classes than the learned ones get probability 0."""
+
+    learned: torch.Tensor
+    """`(k,)` int64, ascending: the classes that the networks have learned."""
+    smooth: Callable[[torch.Tensor], torch.Tensor]
+    """Smooths the probabilities of these classes, `(k, N)` float32, in place."""
+
+
 def judge(
     tiles: Iterable[tuple[slice, torch.Tensor]],
-    shape: tuple[int, int],
+    pixels: int,
     device: torch.device,
     *,
     score: Callable[..., torch.Tensor] | None,
     members: bool,
     noise: torch.Tensor | None,
-    smoother: Callable[[torch.Tensor], torch.Tensor] | None,
+    smoother: Smoother | None,
 ) -> Judged:
     """Label uint8, largest mean probability and score float32 of N pixels, each `(N,)`.
 
     Args:
         tiles: the slice of n pixels at a time, and each member's probabilities `(M, C, n)` float32.
-        shape: C and N.
+        pixels: N.
         device: where the probabilities are.
         score: a function of `(M, n, C)` probabilities, and of the pixels' `noise` if there is some. It is never
             given smoothed ones. Without it the scores are undefined.
         members: whether `score` is given each member's probabilities, or their mean as a single member.
         noise: `(N,)` uniform noise.
-        smoother: smooths the mean probabilities `(C, N)` that labels and confidence come from, in place. Without
-            it they are never held all at once.
+        smoother: smooths the mean probabilities that labels and confidence come from. It holds those of all
+            pixels and learned classes at once.
     """
-    classes, pixels = shape
     labels = torch.empty(pixels, dtype=torch.uint8, device=device)
     confidence = torch.empty(pixels, device=device)
     scores = torch.empty(pixels, device=device)
-    whole = None if smoother is None else torch.empty(classes, pixels, device=device)
+    whole = None if smoother is None else torch.empty(len(smoother.learned), pixels, device=device)
     for where, each in tiles:
         mean = each.mean(0, keepdim=True)
-        if whole is not None:
-            whole[:, where] = mean[0]
+        if smoother is not None and whole is not None:
+            whole[:, where] = mean[0, smoother.learned]
         else:
             largest, label = mean[0].max(0)
             labels[where], confidence[where] = label, largest.clamp(max=1)
@@ -59,6 +68,6 @@ def judge(
             given = (each if members else mean).transpose(1, 2)  # (M, n, C) in shape, but class-major in memory
             scores[where] = score(given, *(() if noise is None else (noise[where],)))
     if smoother is not None and whole is not None:
-        confidence, label = smoother(whole).max(0)
-        labels, confidence = label.to(torch.uint8), confidence.clamp_(max=1)
+        confidence, label = smoother.smooth(whole).max(0)
+        labels, confidence = smoother.learned.to(torch.uint8)[label], confidence.clamp_(max=1)
     return labels, confidence, scores

@@ -4,7 +4,7 @@ An image study runs lists of sessions with a label map as the oracle. A web page
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from lowpix.networks.fused_mlp import Judged, evaluate
 from lowpix.networks.learner import Learner, Mixture, Solution, padded, parts, train, untrained
 from lowpix.reveal.acquisition import entropy, error_depth, find_acquisition, least_confidence, margin
 from lowpix.reveal.facility import UNTIL, Facility
-from lowpix.reveal.judging import Prediction, judge
+from lowpix.reveal.judging import Prediction, Smoother, judge
 from lowpix.reveal.lattice import Lattice
 from lowpix.reveal.log import UNSURE, Log
 from lowpix.reveal.prior import Prior
@@ -280,7 +280,7 @@ class ImageSession:
                 return fused
         return judge(
             self.probabilities(inputs),
-            (self.classes, pixels),
+            pixels,
             self.device,
             score=self._score,
             members=self.acquisition.members,
@@ -291,10 +291,14 @@ class ImageSession:
     def smoothed(self, mean: torch.Tensor) -> torch.Tensor:
         """Smooth, if so set, the mean probabilities `(C, N)` of all pixels, or points of the lattice, in place."""
         smoother = self._smoother()
-        return mean if smoother is None else smoother(mean)
+        if smoother is None:
+            return mean
+        own = smoother.smooth(mean[smoother.learned])
+        mean.zero_()[smoother.learned] = own
+        return mean
 
-    def _smoother(self) -> Callable[[torch.Tensor], torch.Tensor] | None:
-        """Smooths mean probabilities `(C, N)`; None if so set, or with a single learned class."""
+    def _smoother(self) -> Smoother | None:
+        """What smooths the mean probabilities; None if so set, or with a single learned class."""
         if self.edges is None:
             return None
         learned: torch.Tensor = self.training_rows()[1].unique()  # type: ignore[no-untyped-call]
@@ -305,7 +309,8 @@ class ImageSession:
             edges = edges.at(self.lattice)
             near = self.lattice.nearest(self.log.labelled()[0])
             known = torch.from_numpy(np.ravel_multi_index(tuple(near.T), edges.shape)).to(self.device)
-        return lambda mean: smooth(edges, mean, known, answers, learned)
+        rows, every = torch.searchsorted(learned, answers), torch.arange(len(learned), device=self.device)
+        return Smoother(learned, lambda mean: smooth(edges, mean, known, rows, every))
 
     def remember(self) -> None:
         """Record a fit in the log, and keep a copy of the networks for `undo`."""
