@@ -1,7 +1,4 @@
-"""Train the data set's network on the images that are done, in a process of its own, while a person goes on.
-
-OUT/networks/C_classes_N_images.safetensors    a network of C classes that learned from N images; each stays
-"""
+"""Train the data set's network on the images that are done, in a process of its own, while a person goes on."""
 
 import os
 import subprocess

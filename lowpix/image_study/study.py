@@ -45,8 +45,7 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     Args:
         options: as on the command line.
         oracles: gives the oracle of an image by name; it is pickled if there are several processes. Then images
-        need
-            no label map; columns that need one are empty. By default the label map answers.
+            need no label map; columns that need one are empty. By default the label map answers.
 
     Raises:
         InputError: an option is out of range, the data are faulty, or the folder holds another study.

@@ -84,7 +84,10 @@ class Method:
             validation: the split that chooses the checkpoint, if the recipe validates.
             loaders: threads that prepare minibatches ahead.
         """
-        weights = class_weights(pixels) if self.class_weights and pixels is not None else None
+        weights = None
+        if self.class_weights:
+            assert pixels is not None, "class weights follow from them"
+            weights = class_weights(pixels)
         return train(
             network,
             Batches(dataset, labels, self.augmentation, self.batch, seed),
