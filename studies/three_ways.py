@@ -49,6 +49,8 @@ class Options:
     """Folder of a finished active study."""
     acquisition: str = "margin"
     """Which of its acquisitions."""
+    repeats: int | None = None
+    """How many of its seeds, the first ones; if not given, all. More can be added later."""
     learning_rate: float | None = None
     """Of the final networks; if not given, as in a data-set study."""
     data_root: Path | None = None
@@ -68,6 +70,8 @@ def three_ways(options: Options) -> pd.DataFrame:
     if not record.exists() or read_kind(record) != "active":
         raise InputError(f"{options.active}: is no active study (python -m lowpix.active_study makes one)")
     settings = read_settings(record)
+    if options.repeats is not None:
+        settings["repeats"] = options.repeats
     out = options.out or options.active.with_name(f"{options.active.name}_ways")
     place: dict[str, Any] = {"data_root": options.data_root, "jobs": options.jobs}
     chosen = ImageOptions(

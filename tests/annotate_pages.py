@@ -231,3 +231,43 @@ def network(out: Path, images: int, classes: int = 3, seed: int = 0) -> Path:
     file = out / f"networks/{classes}_classes_{images}_images.safetensors"
     save_model(file, Model(made.eval(), names, np.zeros((classes, 3), np.uint8), 0.5, (60, 80)))
     return file
+
+
+def visit(browser: Any, running: Running, faults: list[str], path: str = "") -> Any:
+    """A new tab with the page, once its first question is there."""
+    context = browser.contexts[0] if browser.contexts else browser.new_context()
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.on("pageerror", lambda fault: faults.append(str(fault)))
+    page.goto(running.address + path)
+    asked(page)
+    return page
+
+
+def asked(page: Any) -> list[Any]:
+    """The question on the page."""
+    page.wait_for_function("() => window.lowpix && window.lowpix.question()")
+    question: list[Any] = page.evaluate("() => window.lowpix.question()")
+    return question
+
+
+def saved(page: Any) -> None:
+    page.wait_for_function("() => document.getElementById('unsaved').textContent === ''")
+
+
+def says(page: Any, text: str) -> None:
+    page.wait_for_function("text => document.body.innerText.includes(text)", arg=text)
+
+
+def click(page: Any, row: int, column: int) -> None:
+    """Click the middle of a pixel of a photograph of 60 × 80."""
+    box = page.locator("#photo").bounding_box()
+    scale = min(box["width"] / 80, box["height"] / 60)
+    x = box["x"] + (box["width"] - 80 * scale) / 2 + (column + 0.5) * scale
+    y = box["y"] + (box["height"] - 60 * scale) / 2 + (row + 0.5) * scale
+    page.mouse.click(x, y)
+
+
+def standing(running: Running, image: int = 1) -> list[list[Any]]:
+    answers: list[list[Any]] = running.view(image)["answers"]
+    return answers

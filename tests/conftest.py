@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import matplotlib as mpl
@@ -63,3 +63,21 @@ def undrawn_images(monkeypatch: pytest.MonkeyPatch) -> None:
 def undrawn(undrawn_images: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither image nor data-set studies draw pictures."""
     monkeypatch.setattr("lowpix.dataset_study.study.dataset_pictures", lambda *_, **__: {})
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real Chromium, for the tests of the page."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    from annotate_pages import CHROMIUM  # imports the package, which other tests need not
+
+    with sync_api.sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def faults() -> list[str]:
+    """Keeps the errors of scripts on the page."""
+    return []

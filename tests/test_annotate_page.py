@@ -1,26 +1,26 @@
 """The page in a real Chromium, on a real server: keys, clicks, undo, reload, a second tab, kills in mid-answer."""
 
-import random
 import re
-from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
+from time import sleep
 from typing import Any
 
 import numpy as np
 import pytest
 from annotate_pages import (
-    CHROMIUM,
-    Running,
     answer_keys,
-    free_port,
+    asked,
+    click,
     needs_chromium,
     network,
     photographs,
     rows,
+    saved,
+    says,
     served,
-    start,
+    standing,
     truth,
+    visit,
     wait_for,
 )
 
@@ -28,61 +28,11 @@ from lowpix.data import open_dataset
 from lowpix.reveal.log import UNSURE, VOID
 
 pytestmark = needs_chromium
+PRESS = """() => {
+    document.getElementById("photo").dispatchEvent(new KeyboardEvent("keydown", { key: "1" }));
+    return window.lowpix.question();
+}"""
 STANDING = "answers WHERE NOT gone ORDER BY number"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture
-def faults() -> list[str]:
-    return []
-
-
-def visit(browser: Any, running: Running, faults: list[str], path: str = "") -> Any:
-    """A new tab with the page, once its first question is there."""
-    context = browser.contexts[0] if browser.contexts else browser.new_context()
-    page = context.new_page()
-    page.set_default_timeout(60_000)
-    page.on("pageerror", lambda fault: faults.append(str(fault)))
-    page.goto(running.address + path)
-    asked(page)
-    return page
-
-
-def asked(page: Any) -> list[Any]:
-    """The question on the page."""
-    page.wait_for_function("() => window.lowpix && window.lowpix.question()")
-    question: list[Any] = page.evaluate("() => window.lowpix.question()")
-    return question
-
-
-def saved(page: Any) -> None:
-    page.wait_for_function("() => document.getElementById('unsaved').textContent === ''")
-
-
-def says(page: Any, text: str) -> None:
-    page.wait_for_function("text => document.body.innerText.includes(text)", arg=text)
-
-
-def click(page: Any, row: int, column: int) -> None:
-    """Click the middle of a pixel of a photograph of 60 × 80."""
-    box = page.locator("#photo").bounding_box()
-    scale = min(box["width"] / 80, box["height"] / 60)
-    x = box["x"] + (box["width"] - 80 * scale) / 2 + (column + 0.5) * scale
-    y = box["y"] + (box["height"] - 60 * scale) / 2 + (row + 0.5) * scale
-    page.mouse.click(x, y)
-
-
-def standing(running: Running, image: int = 1) -> list[list[Any]]:
-    answers: list[list[Any]] = running.view(image)["answers"]
-    return answers
 
 
 def test_keys_clicks_undo_and_all_the_rest(tmp_path: Path, browser: Any, faults: list[str]) -> None:
@@ -156,7 +106,7 @@ def test_keys_clicks_undo_and_all_the_rest(tmp_path: Path, browser: Any, faults:
         page.click("#new-add")
         says(page, "door")
         page.locator("#photo").focus()
-        answer_keys(page, 3)
+        assert answer_keys(page, 3) == 3
         wait_for("all answers", lambda: len(standing(running)) == 12)
         unseen = []
         while (label := running.view(1)["hint"]) is not None:  # the wall may not have been asked either
@@ -225,6 +175,32 @@ def test_keys_clicks_undo_and_all_the_rest(tmp_path: Path, browser: Any, faults:
     assert faults == []
 
 
+def test_an_undone_question_is_asked_once(tmp_path: Path, browser: Any, faults: list[str]) -> None:
+    """Also if the page sees that the answer is gone before it hears that the undo was done."""
+    with served(photographs(tmp_path / "photos", 1)) as running:
+        page = visit(browser, running, faults)
+        page.route("**/api/do", late)
+        assert answer_keys(page, 6) == 6
+        saved(page)
+        last = standing(running)[-1]
+        page.keyboard.press("Backspace")
+        says(page, "was taken back")
+        assert asked(page)[:2] == last[:2]
+        after = page.evaluate(PRESS)  # before any more news comes
+        assert after[:2] != last[:2]
+        saved(page)
+        assert len(standing(running)) == 6
+        page.close()
+        assert faults == []
+
+
+def late(route: Any) -> None:
+    """Hold a reply back until the news of what was done has reached the page."""
+    reply = route.fetch()
+    sleep(0.5)
+    route.fulfill(response=reply)
+
+
 def test_an_audit_is_asked_and_never_learnt_from(tmp_path: Path, browser: Any, faults: list[str]) -> None:
     with served(photographs(tmp_path / "photos", 1)) as running:
         page = visit(browser, running, faults)
@@ -276,75 +252,6 @@ def test_the_page_says_which_images_help_and_what_each_took(
         assert chart.bounding_box()["height"] > 20
         page.close()
     assert faults == []
-
-
-def answer_until_killed(running: Running, page: Any, moment: float) -> None:
-    """Answer as fast as the page asks, and kill the server at some moment of it."""
-    page.evaluate("() => { window.stopped = false; }")
-    answer_keys(page, 4)
-    page.wait_for_timeout(1000 * moment)
-    answer_keys(page, 3)
-    running.kill()
-    answer_keys(page, 2)  # into the void: kept by the page
-
-
-def trained(running: Running) -> bool:
-    return bool(running.view(1)["work"] == "ready")
-
-
-def survive(tmp_path: Path, browser: Any, faults: list[str], kills: int) -> None:
-    photos, port, draw = photographs(tmp_path / "photos", 1), free_port(), random.Random(0)
-    running = start(photos, port=port)
-    page = visit(browser, running, faults)
-    expected = 0
-    for _ in range(kills):
-        before = page.evaluate("() => window.lowpix.answered")
-        answer_until_killed(running, page, draw.uniform(0, 0.5))
-        given = page.evaluate("() => window.lowpix.answered") - before
-        assert given >= 3
-        expected += given
-        running = start(photos, port=port)
-        page.wait_for_function("() => document.getElementById('unsaved').textContent === ''", timeout=30_000)
-        answers = standing(running)
-        assert len(answers) == expected  # nothing lost, nothing twice
-        assert len({(row, column) for row, column, *_ in answers}) == len(answers)
-        wait_for("trained again", partial(trained, running))
-    asked(page)
-    page.close()
-    running.kill()
-    assert faults == []
-
-
-def test_a_server_that_is_killed_in_mid_answer_loses_nothing(
-    tmp_path: Path, browser: Any, faults: list[str]
-) -> None:
-    survive(tmp_path, browser, faults, 2)
-
-
-@pytest.mark.slow
-def test_a_server_that_is_killed_twenty_times_loses_nothing(
-    tmp_path: Path, browser: Any, faults: list[str]
-) -> None:
-    survive(tmp_path, browser, faults, 20)
-
-
-def test_a_tab_that_is_closed_before_its_answer_arrived(tmp_path: Path, browser: Any, faults: list[str]) -> None:
-    """The next tab sends it."""
-    photos, port = photographs(tmp_path / "photos", 1), free_port()
-    running = start(photos, port=port)
-    page = visit(browser, running, faults)
-    running.kill()
-    answer_keys(page, 2)
-    says(page, "no connection to the server: 2 not saved yet")
-    page.close()
-    running = start(photos, port=port)
-    try:
-        page = visit(browser, running, faults)
-        saved(page)
-        assert len(standing(running)) == 2
-        page.close()
-    finally:
-        running.kill()
 
 
 def test_true_labels_answer_by_themselves(tmp_path: Path, browser: Any, faults: list[str]) -> None:

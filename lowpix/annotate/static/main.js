@@ -100,11 +100,11 @@ function seen(news) {
 
 /** Ask on. The question on the page stays, so that no key meets another pixel than the one that was seen. */
 function renew() {
+  if (back && given.has(`${back[0]} ${back[1]}`)) back = null;
   const unknown = ([row, column]) => !given.has(`${row} ${column}`);
   const known = view?.answers.some(([row, column]) => question && row === question[0] && column === question[1]);
   if (!question || known || !unknown(question)) {
     question = back ?? (auditing ? null : (view?.questions ?? []).find(unknown)) ?? null;
-    back = null;
     since = performance.now();
   }
   draw();

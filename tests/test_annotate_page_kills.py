@@ -1,0 +1,93 @@
+"""The page in a real Chromium when its server is killed in mid-answer: nothing is lost, and nothing told twice."""
+
+import random
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from annotate_pages import (
+    Running,
+    answer_keys,
+    asked,
+    free_port,
+    needs_chromium,
+    photographs,
+    saved,
+    says,
+    standing,
+    start,
+    visit,
+    wait_for,
+)
+
+pytestmark = needs_chromium
+
+
+def answer_until_killed(running: Running, page: Any, moment: float) -> None:
+    """Answer as fast as the page asks, and kill the server at some moment of it."""
+    page.evaluate("() => { window.stopped = false; }")
+    answer_keys(page, 4)
+    page.wait_for_timeout(1000 * moment)
+    answer_keys(page, 3)
+    running.kill()
+    answer_keys(page, 2)  # into the void: kept by the page
+
+
+def trained(running: Running) -> bool:
+    return bool(running.view(1)["work"] == "ready")
+
+
+def survive(tmp_path: Path, browser: Any, faults: list[str], kills: int) -> None:
+    photos, port, draw = photographs(tmp_path / "photos", 1), free_port(), random.Random(0)
+    running = start(photos, port=port)
+    page = visit(browser, running, faults)
+    expected = 0
+    for _ in range(kills):
+        before = page.evaluate("() => window.lowpix.answered")
+        answer_until_killed(running, page, draw.uniform(0, 0.5))
+        given = page.evaluate("() => window.lowpix.answered") - before
+        assert given >= 3
+        expected += given
+        running = start(photos, port=port)
+        page.wait_for_function("() => document.getElementById('unsaved').textContent === ''", timeout=30_000)
+        answers = standing(running)
+        assert len(answers) == expected  # nothing lost, nothing twice
+        assert len({(row, column) for row, column, *_ in answers}) == len(answers)
+        wait_for("trained again", partial(trained, running))
+    asked(page)
+    page.close()
+    running.kill()
+    assert faults == []
+
+
+def test_a_server_that_is_killed_in_mid_answer_loses_nothing(
+    tmp_path: Path, browser: Any, faults: list[str]
+) -> None:
+    survive(tmp_path, browser, faults, 2)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_twenty_times_loses_nothing(
+    tmp_path: Path, browser: Any, faults: list[str]
+) -> None:
+    survive(tmp_path, browser, faults, 20)
+
+
+def test_a_tab_that_is_closed_before_its_answer_arrived(tmp_path: Path, browser: Any, faults: list[str]) -> None:
+    """The next tab sends it."""
+    photos, port = photographs(tmp_path / "photos", 1), free_port()
+    running = start(photos, port=port)
+    page = visit(browser, running, faults)
+    running.kill()
+    answer_keys(page, 2)
+    says(page, "no connection to the server: 2 not saved yet")
+    page.close()
+    running = start(photos, port=port)
+    try:
+        page = visit(browser, running, faults)
+        saved(page)
+        assert len(standing(running)) == 2
+        page.close()
+    finally:
+        running.kill()
