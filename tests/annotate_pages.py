@@ -109,7 +109,8 @@ def start(photos: Path, *arguments: str, port: int | None = None) -> Running:
         printed = Path(folder) / "printed"
         printed.touch()
         at = photos if "--dataset" in given else photos.parent
-        process = FORKS.Process(target=_command, args=(given, at, printed))
+        # a daemon, so that a test that fails does not wait for its server at the end
+        process = FORKS.Process(target=_command, args=(given, at, printed), daemon=True)
         process.start()
         wait_for("the first line", lambda: "\n" in printed.read_text() or not process.is_alive(), 120)
         line = printed.read_text()

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from annotate_pages import (
     Running,
@@ -72,6 +73,44 @@ def test_a_server_that_is_killed_twenty_times_loses_nothing(
     tmp_path: Path, browser: Any, faults: list[str]
 ) -> None:
     survive(tmp_path, browser, faults, 20)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_killed_in_a_training(tmp_path: Path, browser: Any, faults: list[str]) -> None:
+    """The training ends with it, leaves no network behind, and can be begun again, to its end."""
+    photos, port = photographs(tmp_path / "photos", 2), free_port()
+    running = start(photos, port=port)
+    page = visit(browser, running, faults)
+    answer_keys(page, 8)
+    says(page, "up to date")
+    page.keyboard.press("Enter")
+    says(page, "photo_1")
+    wait_for("the run is saved", lambda: list(running.out.joinpath("runs").rglob("photo_0*")))
+    page.keyboard.press("m")
+    says(page, "A network of 1 image is being trained")
+    study = running.out.with_name("photos_labelled_network")
+    wait_for("the first epoch", lambda: list(study.rglob("state/*")))
+    (training,) = [one for one in children(running) if "lowpix.dataset_study" in one.cmdline()]
+    running.kill()
+    wait_for("its end", lambda: not training.is_running() or training.status() == psutil.STATUS_ZOMBIE)
+    assert not list(running.out.rglob("networks/*"))
+    assert not list(study.rglob("*.tmp"))
+
+    running = start(photos, port=port)
+    says(page, "1 of 2 images done")
+    assert len(standing(running)) == 8
+    page.keyboard.press("m")
+    page.set_default_timeout(300_000)  # about a minute where nothing else runs
+    says(page, "A network of 1 image is ready and helps the next images")
+    assert [file.name for file in running.out.rglob("networks/*")] == ["3_classes_1_images.safetensors"]
+    says(page, "questions build on a network of 1 image")
+    page.close()
+    running.kill()
+    assert faults == []
+
+
+def children(running: Running) -> list[psutil.Process]:
+    return psutil.Process(running.process.pid).children(recursive=True)
 
 
 def test_a_tab_that_is_closed_before_its_answer_arrived(tmp_path: Path, browser: Any, faults: list[str]) -> None:

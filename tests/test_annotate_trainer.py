@@ -5,9 +5,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
 import psutil
 import pytest
-from annotate_pages import CLASSES, photographs, truth, wait_for
+from annotate_pages import CLASSES, Person, photographs, truth, wait_for
 from refusals import refused
 
 from lowpix.annotate import Options, Project
@@ -99,3 +100,24 @@ def test_a_network_is_trained_on_the_images_that_are_done(tmp_path: Path, monkey
     assert f"'{model}'" in ready
     assert predict(PredictOptions(photos, model, tmp_path / "labels")) == 2
     project.store.close()
+
+
+def test_images_with_label_maps_are_learnt_from_if_they_are_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of three generated scenes with label maps, one of which is done."""
+    scenes = {"scene_size": (60, 80), "scene_count": 3, "scene_classes": 4}
+    project = Project(Options(out=tmp_path / "out", simulate=True, browser=False, seed=3, **scenes))
+    person = Person(project)
+    person.look_at(2)
+    person.answer(2, 6)
+    person.do(type="status", image=2, status="done")
+    person.engine.finish()
+    started: list[list[str]] = []
+    monkeypatch.setattr(project.teacher.trainer, "start", lambda module, given, *_: started.append(given))
+    project.train()
+    person.end()
+    study = dataset_study(parse(DatasetOptions, [*started[0], "--epochs", "1", "--width", "4"], "dataset_study"))
+    (row,) = study.tables().summary.to_dict("records")
+    assert (row["setting"], row["seed"], row["images"]) == ("pseudo-1000", 3, 1)
+    assert list(pd.read_csv(study.folder / "data.csv").query("split == 'train'")["image"]) == ["scene_001"]

@@ -95,9 +95,7 @@ class Project:
         with self._writing:
             self.output.save(finished)
         saved = {image.id for image in self.store.images() if image.saved is not None} | {finished.id}
-        # where all images have label maps, dataset_study learns from all of them, not from those that are done
-        mapped = self.dataset().labels(finished.name) is not None
-        if not mapped and self.teacher.due(len(saved)):
+        if self.teacher.due(len(saved)):
             Thread(target=self._train_unasked, daemon=True).start()
 
     def write(self) -> str:

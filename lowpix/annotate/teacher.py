@@ -15,6 +15,7 @@ from typing import NamedTuple
 from lowpix.annotate.options import Options
 from lowpix.annotate.store import Store
 from lowpix.annotate.trainer import Trainer
+from lowpix.data.options import arguments_of
 from lowpix.errors import InputError
 from lowpix.storage import write_bytes
 
@@ -108,10 +109,9 @@ class Teacher:
 
     def _training(self, study: Path) -> list[str]:
         """The arguments of dataset_study to train a network on the labels."""
-        options = self._options
-        data = ["--dataset", options.dataset]
-        data += ["--data-root", str(options.data_root)] if options.data_root else []
+        data = arguments_of(self._options, but=("classes", "limit"))
         data += [] if self._fixed else ["--classes", ",".join(name for name, _ in self._store.classes())]
+        data += ["--seed", str(self._options.seed)] if self._options.seed else []
         return [*data, "--image-study", str(self._out), "--out", str(study)]
 
     def _recipe(self, images: int) -> list[str]:

@@ -1,7 +1,7 @@
 """The options that name a data set. Every command that reads one inherits them."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -37,6 +37,18 @@ class DataOptions:
     """Number of scenes in each generated split."""
     scene_classes: Annotated[int, between(2, 50)] = 6
     """Number of classes in generated scenes."""
+
+
+def arguments_of(options: DataOptions, but: Collection[str] = ()) -> list[str]:
+    """The arguments by which another command reads the same images: all but defaults and those named in `but`."""
+    arguments = ["--dataset", options.dataset]
+    for field in fields(DataOptions):
+        value = getattr(options, field.name)
+        if value == field.default or field.name in ("dataset", *but):
+            continue
+        values = value if isinstance(value, tuple) else () if value is True else (value,)
+        arguments += [f"--{field.name.replace('_', '-')}", *map(str, values)]
+    return arguments
 
 
 def open_data(options: DataOptions, split: str | None = None, seed: int = 0) -> Dataset:

@@ -59,6 +59,14 @@ class Audited(Dataset):
         return self._dataset.image_file(name)
 
 
+def finished_by_person(folder: Path | None) -> frozenset[str] | None:
+    """The images that a person has finished on the page of annotate; None if the image study is no such one."""
+    if folder is None or not (folder / "study.toml").exists():
+        return None
+    source = Source(folder)
+    return frozenset(source.tables.summary["image"]) if source.answered_by_person else None
+
+
 def annotated_splits(options: Options, opener: Callable[[str | None], Dataset]) -> tuple[Options, Splits] | None:
     """The splits of a study on a person's answers, and the options without settings that need label maps.
 
@@ -69,14 +77,12 @@ def annotated_splits(options: Options, opener: Callable[[str | None], Dataset]) 
     Raises:
         InputError: no image is finished, or no setting is left.
     """
-    folder = options.image_study
-    if folder is None or not (folder / "study.toml").exists():
+    folder, finished = options.image_study, finished_by_person(options.image_study)
+    if folder is None or finished is None:
         return None
-    source = Source(folder)
     train = opener(options.split)
-    finished = set(source.tables.summary["image"])
     names = spread([name for name in train.images if name in finished], options.limit)
-    if not source.answered_by_person or all(train.labels(name) is not None for name in names):
+    if all(train.labels(name) is not None for name in names):
         return None
     kinds = tuple(kind for kind in options.settings if kind in WITHOUT_MAPS)
     if not kinds:
@@ -86,7 +92,7 @@ def annotated_splits(options: Options, opener: Callable[[str | None], Dataset]) 
         )
     if left_out := [kind for kind in options.kinds() if kind not in kinds]:
         print(f"{folder}: a person's answers and no label maps, so without {', '.join(left_out)}", flush=True)
-    audits = source.audits()
+    audits = Source(folder).audits()
     own = Audited(train, audits)
     audited = tuple(name for name in names if name in audits)
     test, test_names = _test(options, opener) or (Audited(train, audits), audited)

@@ -6,7 +6,7 @@ from functools import partial
 from pathlib import Path
 
 from lowpix.data.options import open_data
-from lowpix.dataset_study.annotated import annotated_splits
+from lowpix.dataset_study.annotated import annotated_splits, finished_by_person
 from lowpix.dataset_study.labelling import EVEN, acquisition_of, budgets_of, label_seed, labelled
 from lowpix.dataset_study.labels import Material
 from lowpix.dataset_study.options import Options
@@ -46,6 +46,7 @@ def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
             options.limit,
             options.test_limit,
             options.skip_faulty,
+            finished_by_person(options.image_study),
         )
     dataset = splits.train
     fresh = Fresh(options.network, len(dataset.classes), options.resolved_width(), options.from_scratch)

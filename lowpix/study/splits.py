@@ -1,6 +1,6 @@
 """The splits for training, validation and test."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from lowpix.data import Dataset, spread
@@ -72,12 +72,13 @@ def open_splits(
     limit: int | None = None,
     test_limit: int | None = None,
     skip_faulty: bool = False,
+    images: Collection[str] | None = None,
 ) -> Splits:
     """Open the splits of a data set by name, and check all their images and label maps.
 
-    Limits are numbers of images, spread evenly over the list. Images without a label map, and with `skip_faulty`
-    those with a fault, are left out. Raises InputError for other faults in a split, for splits that are not
-    different, and for splits with different classes.
+    Limits are numbers of images, spread evenly over the list. With `images`, others are not trained on. Images
+    without a label map, and with `skip_faulty` faulty ones, are left out. Raises InputError for other faults
+    in a split, for splits that are not different, and for splits with different classes.
     """
     train, test = opener(split), _named("--test-split", test_split, opener)
     validation = None if validation_split is None else _named("--validation-split", validation_split, opener)
@@ -91,7 +92,8 @@ def open_splits(
         if other.classes != train.classes:
             counts = f"{len(train.classes)} and {len(other.classes)}"
             raise InputError(f"splits {train.split} and {other.split} differ in their classes ({counts} of them)")
-    names, test_names = spread(train.images, limit), spread(test.images, test_limit)
+    names = spread([name for name in train.images if images is None or name in images], limit)
+    test_names = spread(test.images, test_limit)
     given = {train: names, test: test_names} | ({} if validation is None else {validation: validation.images})
     reports = {part: require_sound(part, own, skip_faulty=skip_faulty) for part, own in given.items()}
     return Splits(train, reports[train].names, test, reports[test].names, validation, reports)
