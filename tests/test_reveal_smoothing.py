@@ -106,7 +106,7 @@ def test_segments_of_blocks_are_those_of_the_parts() -> None:
 
 @settings(max_examples=30, deadline=None)
 @given(shapes, seeds, st.integers(2, 5), st.data())
-def test_smoothed_probabilities_are_probabilities_of_revealed_classes(
+def test_smoothed_probabilities_are_probabilities(
     shape: tuple[int, int], seed: int, classes: int, data: st.DataObject
 ) -> None:
     pixels = shape[0] * shape[1]
@@ -116,7 +116,6 @@ def test_smoothed_probabilities_are_probabilities_of_revealed_classes(
     found = smooth(edges, probabilities(classes, pixels, seed), torch.tensor(asked), torch.tensor(answers))
     np.testing.assert_allclose(found.sum(0), 1, atol=1e-5)
     assert (found >= 0).all()
-    assert not found[[one for one in range(classes) if one not in answers]].any()
 
 
 def test_smoothing_takes_noise_from_regions_and_keeps_their_border() -> None:
@@ -169,7 +168,7 @@ def test_a_large_image_is_smoothed_in_blocks_each_like_an_image_by_itself(monkey
         torch.tensor([5, 130, 390, 395, 599]),
         torch.tensor([0, 2, 1, 0, 2]),
     )
-    edges, mean = Edges.of(picture, CPU), probabilities(4, 600, 1)
+    edges, mean = Edges.of(picture, CPU), probabilities(3, 600, 1)
     expected = []
     for start, stop in ((0, 200), (200, 400), (400, 600)):
         right, down = edges.right[start:stop].clone(), edges.down[start:stop].clone()
@@ -177,7 +176,7 @@ def test_a_large_image_is_smoothed_in_blocks_each_like_an_image_by_itself(monkey
         segments = torch.unique(edges.segments[start:stop], return_inverse=True)[1]
         own = (asked >= start) & (asked < stop)
         part = Edges(right, down, segments, (10, 20))
-        prior = segment_vote(mean[:3, start:stop].clone(), segments, min(MOST_VOTE, VOTE * 600 / 5))
+        prior = segment_vote(mean[:, start:stop].clone(), segments, min(MOST_VOTE, VOTE * 600 / 5))
         prior /= prior.sum(0)
         prior[:, asked[own] - start] = torch.eye(3)[:, answers[own]]
         pull = torch.full((200,), max(LEAST_PULL, PULL * 5 / 600))
@@ -186,8 +185,7 @@ def test_a_large_image_is_smoothed_in_blocks_each_like_an_image_by_itself(monkey
         expected.append(walked / walked.sum(0))
     monkeypatch.setattr("lowpix.reveal.smoothing.BLOCK", 200)
     found = smooth(edges, mean, asked, answers)
-    np.testing.assert_allclose(found[:3], torch.cat(expected, 1), rtol=1e-5, atol=1e-7)
-    assert not found[3].any()
+    np.testing.assert_allclose(found, torch.cat(expected, 1), rtol=1e-5, atol=1e-7)
 
 
 def test_edges_of_blocks_of_rows_are_those_of_the_image(monkeypatch: pytest.MonkeyPatch) -> None:

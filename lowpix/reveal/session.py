@@ -309,8 +309,8 @@ class ImageSession:
             edges = edges.at(self.lattice)
             near = self.lattice.nearest(self.log.labelled()[0])
             known = torch.from_numpy(np.ravel_multi_index(tuple(near.T), edges.shape)).to(self.device)
-        rows, every = torch.searchsorted(learned, answers), torch.arange(len(learned), device=self.device)
-        return Smoother(learned, lambda mean: smooth(edges, mean, known, rows, every))
+        rows = torch.searchsorted(learned, answers)
+        return Smoother(learned, lambda mean: smooth(edges, mean, known, rows))
 
     def remember(self) -> None:
         """Record a fit in the log, and keep a copy of the networks for `undo`."""

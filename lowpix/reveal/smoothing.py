@@ -93,60 +93,41 @@ def _weights(lab: NDArray[np.float32]) -> list[NDArray[np.float32]]:
 
 
 @torch.no_grad()
-def smooth(
-    edges: Edges,
-    mean: torch.Tensor,
-    pixels: torch.Tensor,
-    answers: torch.Tensor,
-    seen: torch.Tensor | None = None,
-) -> torch.Tensor:
-    """Smooth the mean probabilities of all pixels. Classes that no network has learned get probability 0.
+def smooth(edges: Edges, mean: torch.Tensor, pixels: torch.Tensor, answers: torch.Tensor) -> torch.Tensor:
+    """Smooth the mean probabilities of all pixels, in place.
 
-    It needs as much memory again as `mean`, or as the part of it that belongs to BLOCK pixels: a larger image is
-    smoothed in blocks of rows, and nothing spreads across their borders.
+    An image of more than BLOCK pixels is smoothed in blocks of rows, and nothing spreads across their borders: so
+    memory beside `mean` does not grow with the image.
 
     Args:
         edges: of the image.
-        mean: `(C, N)` float32, the mean probabilities of the networks; overwritten by the result.
+        mean: `(C, N)` float32, the mean probabilities of the classes that the networks have learned, at least two.
         pixels: `(n,)` int64, the flat indices of the labelled pixels.
-        answers: `(n,)` int64, their classes.
-        seen: `(k,)` int64, ascending: the classes that the networks have learned, if not only those of `answers`.
+        answers: `(n,)` int64, their classes, as rows of `mean`.
 
     Returns:
-        `(C, N)` float32 probabilities.
+        `mean`, whose probabilities sum to 1.
     """
-    seen = torch.unique(answers) if seen is None else seen
-    if len(seen) < 2:
-        mean.zero_()[seen] = 1
-        return mean
     share = len(pixels) / (mean.shape[1] * edges.step**2)
     height, width = edges.shape
     for start, stop in row_blocks(height, width, BLOCK):
         first, end = start * width, stop * width
         own = (pixels >= first) & (pixels < end)
         part = edges if end - first == mean.shape[1] else edges.rows(start, stop)
-        _smooth_block(part, mean[:, first:end], pixels[own] - first, answers[own], seen, share)
-    unseen = torch.ones(len(mean), dtype=torch.bool, device=mean.device).index_fill_(0, seen, False)
-    return mean.masked_fill_(unseen[:, None], 0)
+        _smooth_block(part, mean[:, first:end], pixels[own] - first, answers[own], share)
+    return mean
 
 
 def _smooth_block(
-    edges: Edges,
-    mean: torch.Tensor,
-    pixels: torch.Tensor,
-    answers: torch.Tensor,
-    seen: torch.Tensor,
-    share: float,
+    edges: Edges, mean: torch.Tensor, pixels: torch.Tensor, answers: torch.Tensor, share: float
 ) -> None:
-    """Smooth the classes `seen` of a block of pixels in place; `share` is that of labelled pixels in the image."""
+    """Smooth a block of pixels in place; `share` is that of labelled pixels in the whole image."""
     block = edges.step**2  # pixels of the image that one pixel here stands for
-    prior = _normalised(segment_vote(mean[seen], edges.segments, min(MOST_VOTE, VOTE / share)))
-    prior[:, pixels] = (seen[:, None] == answers).to(prior)
+    prior = _normalised(segment_vote(mean, edges.segments, min(MOST_VOTE, VOTE / share)))
+    prior[:, pixels] = (torch.arange(len(mean), device=mean.device)[:, None] == answers).to(prior)
     pull = prior.new_full((mean.shape[1],), block * max(LEAST_PULL, PULL * share))
     pull[pixels] = PULL_OF_ANSWERS
-    smoothed = _normalised(random_walk(edges, prior, pull, out=prior).clamp_(min=0))
-    for label, own in zip(seen.tolist(), smoothed, strict=True):
-        mean[label] = own
+    _normalised(random_walk(edges, prior, pull, out=prior).clamp_(min=0))
 
 
 def segment_vote(mean: torch.Tensor, segments: torch.Tensor, weight: float) -> torch.Tensor:
