@@ -98,7 +98,7 @@ function auditLine({ told, wanted, looks, asked, right, low, high }) {
   const percent = (share) => `${(100 * share).toFixed(1)} %`;
   const parts = told < wanted ? [`Audit: ${told} of ${wanted} random pixels answered; nothing is learnt from them.`] : [];
   if (looks) {
-    const often = looks > 1 ? `, at the ${looks}th look, which makes it wider` : "";
+    const often = looks > 1 ? `, at look number ${looks}, which makes it wider` : "";
     parts.push(`Audit: ${right} of ${asked} right: ${percent(low)} to ${percent(high)} of the image (95 % interval${often}).`);
   }
   return parts.join(" ");
