@@ -21,9 +21,9 @@ PIXELPICK = {
     "pixelpick_noise_5": "5 % wrong answers",
     "pixelpick_noise_10": "10 % wrong answers",
     "pixelpick_noise_20": "20 % wrong answers",
-    "pixelpick_border_5": "5 % wrong answers within 2 px of a border",
-    "pixelpick_border_10": "10 % wrong answers within 2 px of a border",
-    "pixelpick_border_20": "20 % wrong answers within 2 px of a border",
+    "pixelpick_border_5": "5 % wrong answers among those within 2 px of a border, {near:.0f} % of all",
+    "pixelpick_border_10": "10 % wrong answers among those within 2 px of a border, {near:.0f} % of all",
+    "pixelpick_border_20": "20 % wrong answers among those within 2 px of a border, {near:.0f} % of all",
 }
 """The studies of PixelPick's questions, and what differs in them."""
 
@@ -130,7 +130,14 @@ def pixelpick() -> Rows:
         base = pd.read_csv(RESULTS / FIRST_ROW / "summary.csv").iloc[0]
         ends = np.quantile(_last_drawn(study) - first, [0.025, 0.975])
         against = "" if study == FIRST_ROW else _interval(row["miou"] - base["miou"], *ends)
-        yield [name, str(row["images"]), f"{row['pixels_per_image']:.0f}", f"{100 * row['miou']:.1f}", against]
+        near = 100 * pd.read_csv(folder / "rounds.csv")["near_border"].iloc[-1]
+        yield [
+            name.format(near=near),
+            str(row["images"]),
+            f"{row['pixels_per_image']:.0f}",
+            f"{100 * row['miou']:.1f}",
+            against,
+        ]
 
 
 def _last_drawn(study: str) -> np.ndarray:
