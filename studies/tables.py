@@ -217,13 +217,16 @@ def asking() -> Rows:
             cells = []
             for target in targets:
                 row = rows[rows["target"] == target].iloc[0]
-                cells += [_seconds(row["seconds"]), _ratio_to_keys(row)]
+                cells += [_seconds(row), _ratio_to_keys(row)]
             yield [name, str(way), *cells]
             name = ""
 
 
-def _seconds(value: float) -> str:
-    return "–" if np.isinf(value) else f"{value:.0f}"
+def _seconds(row: pd.Series) -> str:
+    """The median seconds, and the share of images that got there, if not all did."""
+    seconds = row["seconds"]
+    text = "–" if np.isinf(seconds) else f"{seconds:.{1 if seconds < 10 else 0}f}"
+    return text if row["reached"] == 1 else f"{text} ({100 * row['reached']:.0f} %)"
 
 
 def _ratio_to_keys(row: pd.Series) -> str:

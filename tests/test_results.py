@@ -377,6 +377,21 @@ def today_against_the_early_version() -> str:
 
 
 @says("results/README.md")
+def answers_to_the_miou_of_an_image() -> str:
+    table = pd.read_csv(RESULTS / "annotate_simulated" / "noc.csv").query("study == 'nuclei' and cap == 300")
+    answers = table[table["miou"] == 0.85].set_index("way")["noc"]
+    return f"of an image of nuclei a mean of {answers['clicks']:.0f}, and {answers['keys']:.0f} by keys"
+
+
+@says("results/README.md")
+def images_that_clicks_and_keys_finish() -> str:
+    table = pd.read_csv(RESULTS / "annotate_simulated" / "seconds.csv").query("study == 'camvid'")
+    done = table[table["target"] == 0.95].set_index("way").eval("images * reached").round()
+    assert done["clicks"] == 24
+    return f"to 95 % on all {done['clicks']:.0f} images instead of {done['keys']:.0f}"
+
+
+@says("results/README.md")
 def networks_trained_again() -> str:
     summary = pd.read_csv(RESULTS / "camvid_active" / "summary.csv").dropna(subset="miou_again")
     most = 100 * (summary["miou_again"] - summary["miou"]).abs().max()
