@@ -186,6 +186,16 @@ def test_beyond_this_computer_a_token_is_needed(tmp_path: Path) -> None:
         assert "HttpOnly" in headers["set-cookie"]
         assert ask(local, "/api/start", headers=cookie)[0] == 200
         assert ask(local, "/api/do", [], {**JSON, **cookie, "origin": "http://evil.example"})[0] == 403
+        # a cookie that an earlier server has left does not keep the new token out
+        name = cookie["cookie"].split("=")[0]
+        assert ask(local, f"/?token={token}", headers={"cookie": f"{name}=earlier"})[0] == 303
+        assert ask(local, "/api/start", headers={"cookie": f"{name}=earlier"})[0] == 403
+        assert str(urlsplit(running.address).port) in name  # other servers of this host have their own
+
+
+def test_a_page_of_another_folder_cannot_post(running: Running) -> None:
+    status, line, _ = ask(running, "/api/do", [an_answer("other folder")], {**JSON, "x-project": "another"})
+    assert (status, line) == (409, b"this page belongs to another folder: reload it")
 
 
 def test_the_page_does_not_wait_for_torch() -> None:

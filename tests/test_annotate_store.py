@@ -83,7 +83,7 @@ def test_undo_goes_back_to_the_image_before_and_opens_it_again(store: Store) -> 
 
 
 def test_void_unsure_audit_and_status(store: Store) -> None:
-    with refused("image a", "no answer yet"):
+    with refused("image a", "no answer to learn from"):
         do(store, [{"uid": "request-0", "type": "status", "image": 1, "status": "done"}])
     do(store, [answer(1, 3, 4, VOID), answer(2, 5, 6, UNSURE)])
     do(

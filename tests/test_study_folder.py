@@ -55,6 +55,27 @@ def test_runs_come_back_as_tables(tmp_path: Path) -> None:
     }
 
 
+def test_a_run_that_is_discarded_leaves_no_row_and_no_file(tmp_path: Path) -> None:
+    """The others stay as they are."""
+    study, rest = images(tmp_path / "all"), images(tmp_path / "rest")
+    gone, *others = RUNS
+    for run in RUNS:
+        study.save(run, {label_map_name(run.setting, run.seed, run.image): b"map"})
+    study.write_tables()
+    for run in others:
+        rest.save(run)
+    rest.write_tables()
+    study.discard(*IMAGES.key_of(gone))
+    assert study.finished() == keys(others)
+    assert not (study.folder / label_map_name(gone.setting, gone.seed, gone.image)).exists()
+    study.write_tables()
+    assert table_bytes(study.folder) == table_bytes(rest.folder)
+    with refused("has changed"):
+        (study.folder / label_map_name(others[0].setting, others[0].seed, others[0].image)).write_bytes(b"mine")
+        study.discard(*IMAGES.key_of(others[0]))
+    assert study.finished() == keys(others)
+
+
 def test_files_hold_no_trace_of_the_libraries_that_wrote_them_but_pyarrow(tmp_path: Path) -> None:
     study = images(tmp_path)
     study.save(RUNS[0])

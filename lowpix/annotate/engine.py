@@ -6,6 +6,7 @@ The engine works on the answers of the store alone, so whatever happens in betwe
 Importing torch takes seconds. The thread that trains does it, and the page and its first questions do not wait.
 """
 
+import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -129,10 +130,13 @@ class Engine:
 
     def changed(self, image: int) -> None:
         """The answers or the status of an image have changed."""
-        if self._store.image(image).status == "done" and self._unsaved(image) and image not in self._faults:
+        self._faults.pop(image, None)  # it may have passed: try again
+        if self._store.image(image).status == "done" and self._unsaved(image):
             self._finishing.add(image)
         with self._changed:
             self._stale.add(image)
+            if image not in self._benches:  # in a tab that has not opened it lately
+                self._focus = image
             self._changed.notify_all()
 
     def classes_changed(self) -> None:
@@ -202,12 +206,14 @@ class Engine:
         return min(waiting, key=lambda number: number != self._focus, default=None)
 
     def _round(self, number: int) -> None:
-        bench, image = self._benches[number], self._store.image(number)
+        bench, image = self._benches.get(number), self._store.image(number)
+        if bench is None:
+            return  # it was forgotten, or a newer network came
         answers, classes = self._store.answers(number), len(self._store.classes())
         networks = self._out / "restart" / f"{file_name(image.name)}.safetensors"
         old = bench.session is None or bench.session.classes != classes
-        if old and number in self._inputs:
-            inputs, edges, carried = self._inputs[number]
+        if old and (read := self._inputs.get(number)):
+            inputs, edges, carried = read
             bench.begin(inputs, edges, classes, answers, image.fits, networks, carried)
         if bench.session is not None:
             if bench.behind(answers):
@@ -259,7 +265,8 @@ class Engine:
         )
         with self._changed:
             self._saving.append(finished)
-            self._finishing.discard(number)
+            if self._store.answers(number) == answers:  # otherwise it is done anew, with the answers that came
+                self._finishing.discard(number)
             self._changed.notify_all()
 
     # the thread that reads photographs
@@ -363,7 +370,8 @@ class Engine:
         """Show a fault of an image on its page; the others go on."""
         try:
             yield
-        except (InputError, OSError, MemoryError) as fault:
+            self._faults.pop(number, None)
+        except (InputError, OSError, sqlite3.Error, MemoryError) as fault:
             self._faults[number] = str(fault) or "memory ran out"
             self._finishing.discard(number)
             print(f"error: {self._faults[number]}", file=sys.stderr)

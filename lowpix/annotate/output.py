@@ -1,7 +1,7 @@
 """What comes out: the folder of an image study whose oracle is a person, and pictures of the labels."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ PAUSE = 60.0
 """Seconds. A longer time before an answer was a pause, and counts as this much in `seconds` of the tables."""
 SIDE = 320  # pixels of the longer side of a picture on the contact sheet
 COLUMNS = 4  # of the contact sheet
+SHEET = 800  # pictures on the contact sheet, at most: a JPEG has no more than 65,500 rows
 OVERLAY_SIDE = 1600  # pixels of the longer side of an overlay picture
 FILL = 0.4  # opacity of a class's colour in overlays
 
@@ -90,15 +91,20 @@ class Output:
         if not (self.folder / "study.toml").exists():
             return None
         study = self._study(dataset)
+        self._discard(study)
 
         def pictures(tables: Tables) -> dict[str, bytes]:
             names = list(tables.summary["image"])
-            maps = {name: self.label_map(study, name) for name in names}
-            shares = [_shares(dataset, name, labels) for name, labels in maps.items()]
+            shares, tiles = [], []
+            for left, name in zip(range(len(names), 0, -1), names, strict=True):
+                labels = self.label_map(study, name)
+                shares.append(_shares(dataset, name, labels))
+                if left <= SHEET:
+                    tiles.append(overlay(read_photo(dataset, name), labels, dataset.palette, SIDE))
             return {
                 "class_shares.csv": csv_bytes(pd.DataFrame(shares)),
                 ANSWERS: csv_bytes(self._answers()),
-                **({"contact_sheet.jpg": self._contact_sheet(dataset, maps)} if maps else {}),
+                **({"contact_sheet.jpg": _contact_sheet(tiles)} if tiles else {}),
             }
 
         with study.at_work("cpu", pictures):
@@ -109,6 +115,14 @@ class Output:
         """The label map of a finished image, `(H, W)`."""
         place = (SETTING, self._seed, name)
         return study.read_label_map(place, label_map_name(*place))
+
+    def _discard(self, study: Study[Run, Tables]) -> None:
+        """Remove what was saved of images that have been skipped since, or have lost all their answers."""
+        for image in self._store.images():
+            rejected = image.status == "skipped" or not self._store.answers(image.id)
+            if image.saved is not None and rejected:
+                study.discard(SETTING, self._seed, image.name)
+                self._store.set_saved(image.id, None)
 
     def _study(self, dataset: Dataset, *names: str) -> Study[Run, Tables]:
         """The study, with the digests of these images."""
@@ -182,19 +196,6 @@ class Output:
         ]
         return pd.DataFrame(rows, columns=list(ANSWER_COLUMNS)).astype(ANSWER_COLUMNS)
 
-    def _contact_sheet(self, dataset: Dataset, maps: dict[str, NDArray[np.uint8]]) -> bytes:
-        """All finished images with their labels in one picture."""
-        tiles = [
-            overlay(read_photo(dataset, name), labels, dataset.palette, SIDE) for name, labels in maps.items()
-        ]
-        height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
-        columns = min(COLUMNS, len(tiles))
-        sheet = np.full((-(-len(tiles) // columns) * height, columns * width, 3), 255, np.uint8)
-        for index, tile in enumerate(tiles):
-            row, column = index // columns * height, index % columns * width
-            sheet[row : row + tile.shape[0], column : column + tile.shape[1]] = tile
-        return _jpeg(sheet)
-
 
 def settings_of(seed: int, stop: str, most: int) -> dict[str, Any]:
     """The settings of an image study in which a person answers, as `study.toml` keeps them."""
@@ -236,6 +237,17 @@ def overlay(
     mixed[edge] = colours[small][edge]
     rounded: NDArray[np.uint8] = np.rint(mixed).astype(np.uint8)
     return rounded
+
+
+def _contact_sheet(tiles: Sequence[NDArray[np.uint8]]) -> bytes:
+    """Pictures of finished images side by side in one picture."""
+    height, width = (max(tile.shape[axis] for tile in tiles) for axis in (0, 1))
+    columns = min(COLUMNS, len(tiles))
+    sheet = np.full((-(-len(tiles) // columns) * height, columns * width, 3), 255, np.uint8)
+    for index, tile in enumerate(tiles):
+        row, column = index // columns * height, index % columns * width
+        sheet[row : row + tile.shape[0], column : column + tile.shape[1]] = tile
+    return _jpeg(sheet)
 
 
 def _overlay_name(name: str) -> str:

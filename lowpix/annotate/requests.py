@@ -99,8 +99,9 @@ def _status(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     image, status = store.image(_whole(request, "image")), request.get("status")
     if status not in ("open", "done", "skipped"):
         raise InputError(f"status {status!r}: must be open, done or skipped")
-    if status == "done" and not any(known.answer < UNSURE for known in store.answers(image.id)):
-        raise InputError(f"image {image.name}: has no answer yet: answer at least one question, or skip it")
+    learnable = (known.answer < UNSURE and known.kind != "audit" for known in store.answers(image.id))
+    if status == "done" and not any(learnable):
+        raise InputError(f"image {image.name}: has no answer to learn from: answer a question, or skip it")
     store.execute("UPDATE images SET status = ? WHERE id = ?", (status, image.id))
     return {"image": image.id, "status": status}
 

@@ -51,9 +51,8 @@ class Safety:
         if refusal:
             await _answer(send, *refusal)
             return
-        given = self._given_token(scope)
-        if given and scope["method"] == "GET" and scope["path"] == "/":
-            cookie = f"{COOKIE}={given}; HttpOnly; SameSite=Strict; Path=/"
+        if self._given_token(scope) and scope["method"] == "GET" and scope["path"] == "/":
+            cookie = f"{_cookie(scope)}={self._token}; HttpOnly; SameSite=Strict; Path=/"
             await _answer(send, 303, "", {"location": "/", "set-cookie": cookie})
             return
         await self._app(scope, _limited(receive), _with_headers(send))
@@ -72,15 +71,20 @@ class Safety:
         if int(headers.get("content-length") or 0) > MOST_BYTES:
             return 413, f"the body is larger than {MOST_BYTES} bytes"
         if self._token is not None:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(COOKIE)
-            given = cookie.value if cookie else self._given_token(scope) or ""
-            if not secrets.compare_digest(given.encode(), self._token.encode()):
+            cookie = SimpleCookie(headers.get("cookie", "")).get(_cookie(scope))
+            given = [cookie.value if cookie else "", self._given_token(scope) or ""]
+            if not any([secrets.compare_digest(one.encode(), self._token.encode()) for one in given]):
                 return 403, "this address needs the token that the server printed: open http://…/?token=…"
         return None
 
     def _given_token(self, scope: Scope) -> str | None:
         values = parse_qs(scope["query_string"].decode("latin-1")).get("token")
         return values[0] if values and self._token is not None else None
+
+
+def _cookie(scope: Scope) -> str:
+    """The cookie's name. Browsers give the cookies of a host to all its ports, so the port is in the name."""
+    return f"{COOKIE}_{(scope.get('server') or ('', ''))[1]}"
 
 
 def is_own(host: str) -> bool:

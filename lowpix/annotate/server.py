@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import lru_cache
@@ -69,6 +70,7 @@ class Server:
         self._fixed, self._truth, self._export = fixed_classes, truth, export
         self._train, self._trainer = train, trainer
         trainer.ended = self._publish_all
+        self._project = store.about()["project"]
         self._listeners: dict[asyncio.Event, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._ends = False
@@ -89,7 +91,7 @@ class Server:
             Route("/api/export", self._write, methods=["POST"]),
             Route("/api/train", self._begin_training, methods=["POST"]),
         ]
-        faults: Any = {InputError: _refused, OSError: _failed}
+        faults: Any = {InputError: _refused, OSError: _failed, sqlite3.Error: _failed}
         return Safety(Starlette(routes=routes, lifespan=self._lifespan, exception_handlers=faults), host, token)
 
     def publish(self, image: int) -> None:
@@ -134,7 +136,6 @@ class Server:
             "commands": sorted(COMMANDS),
             "fixed": self._fixed,
             "simulate": self._truth is not None,
-            "project": self._store.about()["project"],
         }
         return JSONResponse({**about, **await run_in_threadpool(self._all)})
 
@@ -179,6 +180,7 @@ class Server:
         palette = self._dataset().palette.tolist()
         classes = self._store.classes()
         return {
+            "project": self._project,
             "images": [(image.id, image.name, image.status, clicks.get(image.id, 0)) for image in images],
             "classes": [
                 {"name": name, "key": key, "colour": colour}
@@ -230,7 +232,7 @@ class Server:
 
     async def _do(self, request: Request) -> Response:
         """Answers and other requests. They are on disk when this returns."""
-        requests = await _body(request, list)
+        requests = await self._body(request, list)
         if not all(isinstance(one, dict) for one in requests):
             raise InputError("the body must be a list of requests")
         results = await run_in_threadpool(do, self._store, requests)
@@ -241,7 +243,7 @@ class Server:
 
     async def _change_classes(self, request: Request) -> Response:
         """Add or rename a class."""
-        wanted = await _body(request, dict)
+        wanted = await self._body(request, dict)
         name, key, number = wanted.get("name"), wanted.get("key"), wanted.get("class")
         if self._fixed:
             raise InputError("the data set names its own classes: change them there, and start again")
@@ -261,15 +263,29 @@ class Server:
         return JSONResponse({})
 
     async def _write(self, request: Request) -> Response:
-        await _body(request, dict)
+        await self._body(request, dict)
         return JSONResponse({"line": await run_in_threadpool(self._export)})
 
     async def _begin_training(self, request: Request) -> Response:
-        await _body(request, dict)
+        await self._body(request, dict)
         await run_in_threadpool(self._train)
         for event in self._listeners:
             event.set()
         return JSONResponse({})
+
+    async def _body(self, request: Request, kind: type[Any]) -> Any:
+        """The body of a request, from a page of this project. Raises InputError if it is not the expected JSON."""
+        if request.headers.get("x-project", self._project) != self._project:
+            raise HTTPException(409, "this page belongs to another folder: reload it")
+        try:
+            body = json.loads(await request.body())
+        except (ValueError, RecursionError):
+            raise InputError("the body is no JSON") from None
+        except ClientDisconnect:
+            raise HTTPException(413) from None
+        if not isinstance(body, kind):
+            raise InputError(f"the body must be a {kind.__name__}")
+        return body
 
 
 @lru_cache(1)
@@ -277,19 +293,6 @@ def _files() -> dict[str, bytes]:
     """The files of the page, by name."""
     folder = resources.files("lowpix.annotate") / "static"
     return {file.name: file.read_bytes() for file in folder.iterdir() if file.name.rsplit(".", 1)[-1] in TYPES}
-
-
-async def _body(request: Request, kind: type[Any]) -> Any:
-    """The body of a request. Raises InputError if it is not the JSON that is expected."""
-    try:
-        body = json.loads(await request.body())
-    except (ValueError, RecursionError):
-        raise InputError("the body is no JSON") from None
-    except ClientDisconnect:
-        raise HTTPException(413) from None
-    if not isinstance(body, kind):
-        raise InputError(f"the body must be a {kind.__name__}")
-    return body
 
 
 async def _refused(request: Request, fault: Exception) -> Response:

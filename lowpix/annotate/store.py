@@ -206,8 +206,8 @@ class Store:
             given = (image, last, asked, right)
             self.execute("INSERT INTO looks (image, last, asked, right) VALUES (?, ?, ?, ?)", given)
 
-    def set_saved(self, image: int, last: int) -> None:
-        """Keep that a label map was saved, which uses the answers up to number `last`."""
+    def set_saved(self, image: int, last: int | None) -> None:
+        """Keep that a label map was saved, which uses the answers up to number `last`; None if it was removed."""
         with self.all_or_nothing():
             self.execute("UPDATE images SET saved = ? WHERE id = ?", (last, image))
 

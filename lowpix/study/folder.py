@@ -177,6 +177,20 @@ class Study(Generic[Run, Tables]):
         for seal in (*seals, self.seal):
             seal.remove()
 
+    def discard(self, *key: object) -> None:
+        """Remove a run: its rows in the tables first, then the files that it wrote.
+
+        Raises InputError if one of these files has changed since.
+        """
+        self.run_seal(*key).require_unchanged()
+        contents = {}
+        for name, table in self.kind.stored.items():
+            rows = self._read(name)
+            own = (rows[list(self.kind.key)] == pd.Series(key, index=list(self.kind.key))).all(axis=1)
+            contents[name] = table.content(rows[~own])
+        self.seal.write(contents)
+        self.run_seal(*key).remove()
+
     def _is_sealed(self, file: Path) -> bool:
         return str(file.relative_to(self.folder)) in self.run_seal(*self._key(file)).digests()
 

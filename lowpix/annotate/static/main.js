@@ -2,12 +2,12 @@
 
 import { COMMANDS, say, showClasses, showCommands, showCounts, showEdit, showHelp, showUnsaved, speak } from "./panel.js";
 import { OVERLAYS, Picture } from "./picture.js";
-import { Live, Queue, ask, labels } from "./server.js";
+import { Live, Queue, ask, begin, labels } from "./server.js";
 import { simulate } from "./simulate.js";
 
 const canvas = document.getElementById("photo");
 const picture = new Picture(canvas, document.getElementById("lens"));
-const start = await ask("/api/start");
+const start = await begin();
 
 let image = null; // number of the image on the page
 let view = null; // what the server last said of it
@@ -44,15 +44,27 @@ function open(number) {
     unlearnt = [];
     history.replaceState(null, "", `#${number}`);
     picture.clear();
-    const photo = new Image();
-    photo.onload = () => {
-      if (image !== number) return;
-      picture.photo = photo;
-      draw();
-    };
-    photo.src = `/api/photo/${number}`;
+    load(number);
   }
   live.open(number);
+}
+
+/** The address of a photograph. It names the project, since another one on this port has other photographs. */
+function photoOf(number) {
+  return `/api/photo/${number}?${start.project}`;
+}
+
+/** Show a photograph; again after a second if that failed. Until it is there, no key answers. */
+function load(number, attempt = 0) {
+  const photo = new Image();
+  photo.onload = () => {
+    if (image !== number) return;
+    picture.photo = photo;
+    since = performance.now();
+    draw();
+  };
+  photo.onerror = () => setTimeout(() => image === number && !view?.fault && load(number, attempt + 1), 1000);
+  photo.src = photoOf(number) + (attempt ? `&${attempt}` : "");
 }
 
 /** The image `step` places away; with `status`, the next one of that status, from the beginning after the end. */
@@ -76,6 +88,7 @@ function leave(status) {
 // questions
 
 function seen(news) {
+  if (news.project !== start.project) return location.reload(); // its answers wait for their own server
   lost = false;
   showUnsaved(queue.requests.length, lost);
   if (news.image !== image) return;
@@ -91,7 +104,7 @@ function seen(news) {
   const next = neighbour(1, "open");
   if (picture.photo && next !== null && next !== fetched) {
     fetched = next;
-    new Image().src = `/api/photo/${next}`;
+    new Image().src = photoOf(next);
   }
   auditing &&= view.questions[0]?.[2] !== "audit";
   renew();
@@ -132,7 +145,7 @@ async function showLabels() {
 
 function answer(label) {
   const pixel = own ?? question;
-  if (!pixel || !view?.size) return;
+  if (!pixel || !picture.photo || !view?.size) return;
   const [row, column] = pixel;
   const now = performance.now();
   notice = "";
@@ -158,8 +171,8 @@ function acknowledged(request, result) {
   const elsewhere = result.image !== image;
   open(result.image);
   given.delete(`${row} ${column}`);
-  if (kind === "shown") own = [row, column];
-  else question = back = [row, column, kind];
+  own = kind === "shown" ? [row, column] : null;
+  if (!own) question = back = [row, column, kind];
   since = performance.now();
   const name = (view?.images ?? start.images).find(([id]) => id === result.image)?.[1];
   tell(`${nameOf(label)} was taken back${elsewhere ? `, in image ${name}` : ""}: answer again.`);
@@ -207,7 +220,7 @@ const ACTIONS = {
   undo: () => queue.add({ type: "undo" }),
   unsure: () => answer(start.unsure),
   void: () => answer(start.void),
-  done: () => (view?.answers.length || queue.pending(image).length ? leave("done") : tell("Answer a question first, or press s to skip.")),
+  done: () => (learnable() ? leave("done") : tell("Answer a question with a class first, or press s to skip.")),
   skip: () => leave("skipped"),
   next: () => { notice = ""; open(neighbour(1)); },
   previous: () => { notice = ""; open(neighbour(-1)); },
@@ -234,6 +247,12 @@ const ACTIONS = {
   edit: () => view && showEdit(view, start.fixed, async (wanted) => { await ask("/api/classes", wanted); document.getElementById("edit").close(); }),
   help: () => view && showHelp(view.classes),
 };
+
+/** Whether the image has an answer that something can be learnt from. */
+function learnable() {
+  const given = queue.pending(image).map((one) => [one.row, one.column, one.answer, one.kind]);
+  return [...(view?.answers ?? []), ...given].some(([, , label, kind]) => label < start.unsure && kind !== "audit");
+}
 
 function choosePixel(pixel) {
   own = pixel;
@@ -290,7 +309,7 @@ open(first[0]);
 canvas.focus();
 // for tests and benchmarks, which answer for a person
 window.lowpix = {
-  question: () => own ?? question,
+  question: () => (picture.photo ? own ?? question : null),
   get answered() { return answered; },
   get unlearnt() { return unlearnt.length; },
 };

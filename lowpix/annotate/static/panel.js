@@ -46,7 +46,15 @@ export function showHelp(classes) {
   byId("help").showModal();
 }
 
+let shown = ""; // the classes that have buttons
+
+/** A button for each class. They stay while only counts change: a button that is pressed, or has the focus, must not go. */
 export function showClasses(classes, counts, choose) {
+  if (shown === JSON.stringify(classes)) {
+    byId("classes").querySelectorAll(".count").forEach((count, label) => { count.textContent = String(counts[label] || ""); });
+    return;
+  }
+  shown = JSON.stringify(classes);
   byId("classes").replaceChildren(...classes.map(({ key, name, colour }, label) => {
     const swatch = element("span", { className: "swatch" });
     swatch.style.background = `rgb(${colour})`;

@@ -1,10 +1,19 @@
 // What the page asks of the server. Answers wait in a queue until the server has acknowledged them.
 
+let project = ""; // whose answers these are: another folder's server on the same port refuses them
+
+/** What the page needs once. */
+export async function begin() {
+  const start = await ask("/api/start");
+  project = start.project;
+  return start;
+}
+
 /** JSON from the server; throws an Error with the server's line. */
 export async function ask(path, body) {
   const options = body === undefined ? {} : {
     method: "POST",
-    headers: { "content-type": "application/json" },
+    headers: { "content-type": "application/json", "x-project": project },
     body: JSON.stringify(body),
   };
   const reply = await fetch(path, options);
@@ -120,11 +129,12 @@ export class Live {
 
   open(image) {
     this.source?.close();
-    this.source = new EventSource(`/api/live/${image}`);
-    this.source.onmessage = (event) => this.seen(JSON.parse(event.data));
-    this.source.onerror = () => {
+    const source = new EventSource(`/api/live/${image}`);
+    this.source = source;
+    source.onmessage = (event) => this.seen(JSON.parse(event.data));
+    source.onerror = () => {
       this.lost();
-      if (this.source.readyState === EventSource.CLOSED) setTimeout(() => this.open(image), 1000);
+      if (source.readyState === EventSource.CLOSED) setTimeout(() => this.source === source && this.open(image), 1000);
     };
   }
 }
