@@ -93,7 +93,8 @@ def three_ways() -> Rows:
         "carried": "likewise, helped by the one that asked",
     }
     names["full"] = "full label maps"
-    for study, title in (("nuclei_active_ways", "**nuclei**, 50 pixels an image"),):
+    studies = {"nuclei_active_ways": "**nuclei**, 50 pixels an image", "camvid_active_ways": "**CamVid**, 100"}
+    for study, title in studies.items():
         table = pd.read_csv(RESULTS / study / "three_ways.csv")
         drawn = _drawn_ways(RESULTS / study, table)
         for way, name in names.items():
