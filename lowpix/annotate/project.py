@@ -124,7 +124,10 @@ class Project:
             return
         with self._writing:
             study = self.output.write()
-        self.teacher.train(0 if study is None else len(study.tables().summary))
+        images = 0 if study is None else len(study.tables().summary)
+        if not images and self.unfinished():
+            raise InputError("the first label map is still being written: try again in a moment")
+        self.teacher.train(images)
 
     def _train_unasked(self) -> None:
         try:
