@@ -58,7 +58,8 @@ def _active(study: str) -> Rows:
         "seeds",
         *(f"{budget:.0f}" for budget in budgets),
         *(["trained again"] if again else []),
-        "against random",
+        "against random, over seeds",
+        "over test images",
     ]
     for setting in last.sort_values(ascending=False).index:
         own = rounds[rounds["setting"] == setting]
@@ -69,19 +70,23 @@ def _active(study: str) -> Rows:
             str(own["seed"].nunique()),
             *(f"{means[budget]:.1f}" for budget in budgets),
             *([f"{ends:.1f}"] if again else []),
-            _against_random(pairs, setting),
+            *_against_random(pairs, setting),
         ]
     full = summary[summary["setting"] == "full"]
     if len(full):
         blank = [""] * (len(budgets) - 1)
         label = "full label maps, the same steps"
-        yield [label, str(len(full)), *blank, f"{100 * full['miou'].mean():.1f}", *([""] if again else []), ""]
+        yield [label, str(len(full)), *blank, f"{100 * full['miou'].mean():.1f}", *([""] if again else []), "", ""]
 
 
-def _against_random(pairs: pd.DataFrame, setting: str) -> str:
-    """Points of mIoU after the last round, with the interval over test images."""
+def _against_random(pairs: pd.DataFrame, setting: str) -> list[str]:
+    """Points of mIoU after the last round, with the t-interval over seeds and the interval over test images."""
     own = pairs[(pairs["setting"] == setting) & (pairs["against"] == "deeplab-random")].sort_values("round")
-    return "" if own.empty else _interval(*(own.iloc[-1][["difference", "images_low", "images_high"]]))
+    if own.empty:
+        return ["", ""]
+    last = own.iloc[-1]
+    over_images = _interval(*last[["difference", "images_low", "images_high"]])
+    return ["" if last["seeds"] == 1 else _interval(*last[["difference", "low", "high"]]), over_images]
 
 
 def three_ways() -> Rows:
