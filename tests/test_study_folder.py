@@ -17,6 +17,7 @@ from image_run_samples import make_run
 from refusals import refused
 
 from lowpix.errors import WorkError
+from lowpix.storage import HOST, write_bytes
 from lowpix.study.folder import file_name, open_study
 from lowpix.study.image_runs import IMAGES, confidence_name, label_map_name
 from lowpix.study.tables import CURVE_COLUMNS, REVEALED_COLUMNS, SUMMARY_COLUMNS
@@ -131,6 +132,25 @@ def test_numbers_survive_the_csv_bit_for_bit(tmp_path: Path) -> None:
     study.save(make_run(accuracies=[1 / 3, 0.1 + 0.2, np.nextafter(0.95, 1)]))
     written = study.write_tables().summary
     pd.testing.assert_frame_equal(read_summary(tmp_path), written, check_exact=True)
+
+
+def test_ctrl_c_leaves_no_temporary_file_of_a_worker_that_it_ended(tmp_path: Path) -> None:
+    study = open_study(tmp_path, IMAGES, SETTINGS)
+    with subprocess.Popen([sys.executable, "-S", "-c", ""]) as worker:
+        worker.wait()
+    half = tmp_path / f"confidence/margin/0/.easy.png.{HOST}-{worker.pid}.tmp"
+
+    def interrupted() -> None:
+        with study.at_work("cpu", lambda _: {}):
+            study.save(RUNS[0])
+            write_bytes(half, b"half of it")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not half.exists()
+    assert study.finished() == keys(RUNS[:1])
+    assert len(read_summary(tmp_path)) == 1
 
 
 def test_a_run_that_a_kill_cut_short_is_not_there(tmp_path: Path) -> None:

@@ -127,6 +127,9 @@ class Study(Generic[Run, Tables]):
         try:
             yield
         finally:
+            remove_leftovers(
+                self.folder, ("runs", *self.kind.outputs)
+            )  # of workers that Ctrl-C ended in mid-write
             for file, content in records.items():
                 if not file.exists():
                     print(f"warning: {file}: was removed during the study; it is written again", file=sys.stderr)
