@@ -11,7 +11,7 @@ A `Kind` (in `kind.py`) describes what differs between kinds of studies.
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Generic
@@ -127,9 +127,8 @@ class Study(Generic[Run, Tables]):
         try:
             yield
         finally:
-            remove_leftovers(
-                self.folder, ("runs", *self.kind.outputs)
-            )  # of workers that Ctrl-C ended in mid-write
+            with suppress(OSError):  # what ended the work is told; the next start removes them, too
+                remove_leftovers(self.folder, ("runs", *self.kind.outputs))  # of workers ended in mid-write
             for file, content in records.items():
                 if not file.exists():
                     print(f"warning: {file}: was removed during the study; it is written again", file=sys.stderr)
