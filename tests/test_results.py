@@ -1,14 +1,12 @@
 """The pages about results say what the tables in results/ say."""
 
-import re
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from numpy.typing import NDArray
-from scipy import stats
+from result_sentences import RESULTS, ROOT, Sentence, collector, interval_text, require_said
 
 from lowpix.compare.comparison import read_comparison
 from lowpix.compare.measures import measures
@@ -18,8 +16,6 @@ from lowpix.study.intervals import interval
 from lowpix.study.tables import pixels_to
 from studies import tables
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "results"
 DEFAULT, MARGIN = "mlp-facility-edges", "mlp-margin"
 
 
@@ -41,11 +37,6 @@ def at(curves: pd.DataFrame, setting: str, pixels: int, column: str = "accuracy"
     """Means over seeds at this number of pixels, by image."""
     rounds = curves[(curves["setting"] == setting) & (curves["revealed"] <= pixels)].sort_values("round")
     return rounds.groupby(["image", "seed"])[column].last().groupby("image").mean()
-
-
-def interval_text(value: float, low: float, high: float, what: str = "", digits: int = 1, sign: str = "") -> str:
-    upper = f"{high:{sign}.{digits}f}"
-    return f"{value:.{digits}f} {what}{' ' * bool(what)}[{low:.{digits}f}, {upper}]".replace("-", "−")
 
 
 def in_pairs(difference: pd.Series, what: str, sign: str = "") -> str:
@@ -98,11 +89,6 @@ def runs_that_missed(setting: str) -> int:
     return int((held < classes)[setting].sum())
 
 
-def ratio(study: str, setting: str) -> str:
-    row = pd.read_csv(RESULTS / study / "ratios.csv").set_index("setting").loc[setting]
-    return interval_text(row["ratio"], row["low"], row["high"], digits=3)
-
-
 def pixels_by_seed(study: str, setting: str, target: float) -> pd.DataFrame:
     """Pixels to the target by image and seed; a run that ran out counts with its last."""
     curves = curves_of(study)
@@ -114,16 +100,8 @@ def pixels_by_seed(study: str, setting: str, target: float) -> pd.DataFrame:
     return runs.assign(pixels=pixels).pivot(index="image", columns="seed", values="pixels")
 
 
-SAYS: list[tuple[str, Callable[[], str]]] = []
-"""Pages, and functions that give a part of a sentence on that page, with figures from the tables."""
-
-
-def says(page: str) -> Callable[[Callable[[], str]], Callable[[], str]]:
-    def keep(part: Callable[[], str]) -> Callable[[], str]:
-        SAYS.append((page, part))
-        return part
-
-    return keep
+SAYS: list[Sentence] = []
+says = collector(SAYS)
 
 
 @says("results/README.md")
@@ -280,107 +258,6 @@ def bfloat16_against_float32() -> str:
 
 
 @says("results/README.md")
-def pseudo_labels_of_nuclei() -> str:
-    most, few = (ratio("nuclei_dataset", f"pseudo-{budget}") for budget in (1000, 100))
-    return f"its mIoU is {most} of that of full annotation, and with 100 pixels {few}"
-
-
-@says("results/README.md")
-def pseudo_labels_of_camvid() -> str:
-    return f"it is {ratio('camvid_dataset', 'pseudo-1000')} with 1,000"
-
-
-@says("results/README.md")
-def break_even_of_whole_maps() -> str:
-    """Minutes a map at which whole maps reach the mIoU of pseudo in the same hours; linear in log hours."""
-    summary = pd.read_csv(RESULTS / "camvid_dataset" / "summary.csv")
-    means = summary.groupby("setting")[["hours", "miou"]].mean()
-    maps = means.loc[["few_full-100", "few_full-300", "few_full-1000", "full"]]
-    clicks = means.loc[["pseudo-100", "pseudo-300", "pseudo-1000"]]
-    needed = np.exp(np.interp(clicks["miou"], maps["miou"], np.log(maps["hours"])))
-    few, some, many = 60 * clicks["hours"] / needed
-    return f"a map of CamVid would have to take {few:.0f}, {some:.0f} or {many:.0f} minutes instead of 60"
-
-
-@says("results/README.md")
-def network_that_asks() -> str:
-    rounds = pd.read_csv(RESULTS / "camvid_active" / "rounds.csv")
-    last = 100 * rounds[rounds["asked"] == 100].groupby("setting")["miou"].mean()
-    full = 100 * rounds.loc[rounds["setting"] == "full", "miou"].mean()
-    pairs = pd.read_csv(RESULTS / "camvid_active" / "pairs.csv").set_index(["setting", "against", "asked"])
-    row = 100 * pairs.loc[("deeplab-margin", "deeplab-random", 100), ["difference", "low", "high"]]
-    ways = f"margin gives {last['deeplab-margin']:.1f} % test mIoU and random {last['deeplab-random']:.1f}"
-    more = f"in pairs over three seeds {interval_text(*row, what='points')}"
-    return f"{ways}, {more}; on full label maps the same network comes to {full:.1f} in as many steps"
-
-
-@says("results/README.md")
-def first_seed_of_networks_that_ask() -> str:
-    rounds = pd.read_csv(RESULTS / "camvid_active" / "rounds.csv").query("asked == 100 and seed == 0")
-    miou = 100 * rounds.set_index("setting")["miou"]
-    return f"margin has {miou['deeplab-margin']:.1f} and random {miou['deeplab-random']:.1f}; differences"
-
-
-@says("results/README.md")
-def one_budget_in_three_ways() -> str:
-    table = pd.read_csv(RESULTS / "nuclei_active_ways" / "three_ways.csv")
-    miou = 100 * table.pivot(index="way", columns="seed", values="miou")
-    alone, both, full = miou.mean(axis=1)[["alone", "both", "full"]].round()
-    assert alone == both == full == 87
-    assert round(miou.loc["carried", 0]) == 77
-    assert round(miou.loc["carried", 1]) == 87
-    one, other = miou.loc["asks"]
-    alone = f"the pixels alone {one:.0f} and {other:.0f} %"
-    return f"maps give {both:.0f} % on average, whoever asked, as full ones do, and {alone}"
-
-
-@says("results/README.md")
-def one_budget_in_three_ways_on_camvid() -> str:
-    table = pd.read_csv(RESULTS / "camvid_active_ways" / "three_ways.csv").set_index("way")
-    miou = 100 * table["miou"]
-    filled = miou[["alone", "both", "carried"]]
-    first = f"from the asked pixels alone, {miou['asks']:.1f} % test mIoU, than from label maps that the images'"
-    rest = f"have filled in, {filled.min():.1f} to {filled.max():.1f}, and even from full ones in as many steps"
-    return f"{first} networks {rest}, {miou['full']:.1f}"
-
-
-@says("results/README.md")
-def networks_that_ask_for_nuclei() -> str:
-    pairs = pd.read_csv(RESULTS / "nuclei_active" / "pairs.csv").query("against == 'deeplab-random'")
-    shown = pairs[pairs["low"] * pairs["high"] > 0].set_index(["setting", "asked"])
-    assert list(shown.index) == [("deeplab-margin", 20), ("deeplab-power_bald", 40)]
-    margin, bald = (100 * row for row in shown[["difference", "low", "high"]].to_numpy())
-    first = f"margin's at 20 pixels, {interval_text(*margin, what='points')}"
-    return f"{first}, and power_bald's at 40, {interval_text(*bald).replace('-', '−')}"
-
-
-@says("results/README.md")
-def asked_pixels_alone_by_the_other_recipe() -> str:
-    rounds = pd.read_csv(RESULTS / "nuclei_active" / "rounds.csv")
-    last = 100 * rounds.query("setting == 'deeplab-margin' and asked == 50").set_index("seed")["miou"]
-    return f"the pixels of nuclei alone gave {last[0]:.0f} and {last[1]:.0f} %"
-
-
-@says("results/README.md")
-def pixels_alone_that_mislead() -> str:
-    """In pairs of one seed, with a t-interval."""
-    miou = pd.read_csv(RESULTS / "camvid_dataset" / "summary.csv").pivot(
-        index="seed", columns="setting", values="miou"
-    )
-    less = 100 * (miou["sparse_random-1000"] - miou["sparse-1000"])
-    low, high = stats.t.interval(0.95, len(less) - 1, less.mean(), stats.sem(less))
-    return f"by {interval_text(less.mean(), low, high, what='points')} against as many random ones"
-
-
-@says("results/README.md")
-def memory_of_more_images() -> str:
-    table = pd.read_csv(RESULTS / "benchmarks" / "memory.csv").set_index("what")
-    row = table.loc["study_of_40_images_vs_4_all_processes"]
-    more = 100 * (row["value"] / row["baseline"] - 1)
-    return f"took {more:.0f} % more memory than one of 4, {row['value'] / 1000:.2f} GB"
-
-
-@says("results/README.md")
 def today_against_the_early_version() -> str:
     found = []
     for study in ("camvid_speed", "camvid_image"):
@@ -409,12 +286,13 @@ def images_that_clicks_and_keys_finish() -> str:
 
 
 @says("results/README.md")
-def networks_trained_again() -> str:
-    summary = pd.read_csv(RESULTS / "camvid_active" / "summary.csv").dropna(subset="miou_again")
-    most = 100 * (summary["miou_again"] - summary["miou"]).abs().max()
-    return f"on the same pixels, the five ways move by up to {most:.1f} points"
+def memory_of_more_images() -> str:
+    table = pd.read_csv(RESULTS / "benchmarks" / "memory.csv").set_index("what")
+    row = table.loc["study_of_40_images_vs_4_all_processes"]
+    more = 100 * (row["value"] / row["baseline"] - 1)
+    return f"took {more:.0f} % more memory than one of 4, {row['value'] / 1000:.2f} GB"
 
 
-@pytest.mark.parametrize(("page", "part"), SAYS, ids=[part.__name__ for _, part in SAYS])
-def test_figures_in_sentences_follow_from_tables(page: str, part: Callable[[], str]) -> None:
-    assert part() in re.sub(r"\s+", " ", (ROOT / page).read_text(encoding="utf-8"))
+@pytest.mark.parametrize("sentence", SAYS, ids=str)
+def test_figures_in_sentences_follow_from_tables(sentence: Sentence) -> None:
+    require_said(sentence)

@@ -110,8 +110,8 @@ class Project:
                 files = ((_file(dataset, name), self.output.label_map(study, name)) for name in names)
                 study.seal.write({COCO: coco(files, dataset.classes)})
             again = sum(image.status == "open" and image.saved is not None for image in self.store.images())
-            open_ = f"; {again} of them are open again, with the label maps from before" if again else ""
-            return f"{len(names)} of {len(self.store.images())} images are labelled: {self.out}{open_}"
+            note = f"; {again} of them are open again, with the label maps from before" if again else ""
+            return f"{len(names)} of {len(self.store.images())} images are labelled: {self.out}{note}"
 
     def unfinished(self) -> int:
         """Number of images that are done, but whose label maps are not saved yet."""

@@ -1,0 +1,120 @@
+"""Sentences about networks of a data set say what the tables in results/ say."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from result_sentences import RESULTS, Sentence, collector, interval_text, require_said
+from scipy import stats
+
+SAYS: list[Sentence] = []
+says = collector(SAYS)
+
+
+def ratio(study: str, setting: str) -> str:
+    row = pd.read_csv(RESULTS / study / "ratios.csv").set_index("setting").loc[setting]
+    return interval_text(row["ratio"], row["low"], row["high"], digits=3)
+
+
+@says("results/README.md")
+def pseudo_labels_of_nuclei() -> str:
+    most, few = (ratio("nuclei_dataset", f"pseudo-{budget}") for budget in (1000, 100))
+    return f"its mIoU is {most} of that of full annotation, and with 100 pixels {few}"
+
+
+@says("results/README.md")
+def pseudo_labels_of_camvid() -> str:
+    return f"it is {ratio('camvid_dataset', 'pseudo-1000')} with 1,000"
+
+
+@says("results/README.md")
+def break_even_of_whole_maps() -> str:
+    """Minutes a map at which whole maps reach the mIoU of pseudo in the same hours; linear in log hours."""
+    summary = pd.read_csv(RESULTS / "camvid_dataset" / "summary.csv")
+    means = summary.groupby("setting")[["hours", "miou"]].mean()
+    maps = means.loc[["few_full-100", "few_full-300", "few_full-1000", "full"]]
+    clicks = means.loc[["pseudo-100", "pseudo-300", "pseudo-1000"]]
+    needed = np.exp(np.interp(clicks["miou"], maps["miou"], np.log(maps["hours"])))
+    few, some, many = 60 * clicks["hours"] / needed
+    return f"a map of CamVid would have to take {few:.0f}, {some:.0f} or {many:.0f} minutes instead of 60"
+
+
+@says("results/README.md")
+def network_that_asks() -> str:
+    rounds = pd.read_csv(RESULTS / "camvid_active" / "rounds.csv")
+    last = 100 * rounds[rounds["asked"] == 100].groupby("setting")["miou"].mean()
+    full = 100 * rounds.loc[rounds["setting"] == "full", "miou"].mean()
+    pairs = pd.read_csv(RESULTS / "camvid_active" / "pairs.csv").set_index(["setting", "against", "asked"])
+    row = 100 * pairs.loc[("deeplab-margin", "deeplab-random", 100), ["difference", "low", "high"]]
+    ways = f"margin gives {last['deeplab-margin']:.1f} % test mIoU and random {last['deeplab-random']:.1f}"
+    more = f"in pairs over three seeds {interval_text(*row, what='points')}"
+    return f"{ways}, {more}; on full label maps the same network comes to {full:.1f} in as many steps"
+
+
+@says("results/README.md")
+def first_seed_of_networks_that_ask() -> str:
+    rounds = pd.read_csv(RESULTS / "camvid_active" / "rounds.csv").query("asked == 100 and seed == 0")
+    miou = 100 * rounds.set_index("setting")["miou"]
+    return f"margin has {miou['deeplab-margin']:.1f} and random {miou['deeplab-random']:.1f}; differences"
+
+
+@says("results/README.md")
+def one_budget_in_three_ways() -> str:
+    table = pd.read_csv(RESULTS / "nuclei_active_ways" / "three_ways.csv")
+    miou = 100 * table.pivot(index="way", columns="seed", values="miou")
+    filled, both, full = miou.mean(axis=1)[["alone", "both", "full"]].round()
+    assert filled == both == full == 87
+    assert round(miou.loc["carried", 0]) == 77
+    assert round(miou.loc["carried", 1]) == 87
+    one, other = miou.loc["asks"]
+    alone = f"the pixels alone {one:.0f} and {other:.0f} %"
+    return f"maps give {both:.0f} % on average, whoever asked, as full ones do, and {alone}"
+
+
+@says("results/README.md")
+def one_budget_in_three_ways_on_camvid() -> str:
+    table = pd.read_csv(RESULTS / "camvid_active_ways" / "three_ways.csv").set_index("way")
+    miou = 100 * table["miou"]
+    filled = miou[["alone", "both", "carried"]]
+    first = f"from the asked pixels alone, {miou['asks']:.1f} % test mIoU, than from label maps that the images'"
+    rest = f"have filled in, {filled.min():.1f} to {filled.max():.1f}, and even from full ones in as many steps"
+    return f"{first} networks {rest}, {miou['full']:.1f}"
+
+
+@says("results/README.md")
+def networks_that_ask_for_nuclei() -> str:
+    pairs = pd.read_csv(RESULTS / "nuclei_active" / "pairs.csv").query("against == 'deeplab-random'")
+    shown = pairs[pairs["low"] * pairs["high"] > 0].set_index(["setting", "asked"])
+    assert list(shown.index) == [("deeplab-margin", 20), ("deeplab-power_bald", 40)]
+    margin, bald = (100 * row for row in shown[["difference", "low", "high"]].to_numpy())
+    first = f"margin's at 20 pixels, {interval_text(*margin, what='points')}"
+    return f"{first}, and power_bald's at 40, {interval_text(*bald)}"
+
+
+@says("results/README.md")
+def asked_pixels_alone_by_the_other_recipe() -> str:
+    rounds = pd.read_csv(RESULTS / "nuclei_active" / "rounds.csv")
+    last = 100 * rounds.query("setting == 'deeplab-margin' and asked == 50").set_index("seed")["miou"]
+    return f"the pixels of nuclei alone gave {last[0]:.0f} and {last[1]:.0f} %"
+
+
+@says("results/README.md")
+def pixels_alone_that_mislead() -> str:
+    """In pairs of one seed, with a t-interval."""
+    miou = pd.read_csv(RESULTS / "camvid_dataset" / "summary.csv").pivot(
+        index="seed", columns="setting", values="miou"
+    )
+    less = 100 * (miou["sparse_random-1000"] - miou["sparse-1000"])
+    low, high = stats.t.interval(0.95, len(less) - 1, less.mean(), stats.sem(less))
+    return f"by {interval_text(less.mean(), low, high, what='points')} against as many random ones"
+
+
+@says("results/README.md")
+def networks_trained_again() -> str:
+    summary = pd.read_csv(RESULTS / "camvid_active" / "summary.csv").dropna(subset="miou_again")
+    most = 100 * (summary["miou_again"] - summary["miou"]).abs().max()
+    return f"on the same pixels, the five ways move by up to {most:.1f} points"
+
+
+@pytest.mark.parametrize("sentence", SAYS, ids=str)
+def test_figures_in_sentences_follow_from_tables(sentence: Sentence) -> None:
+    require_said(sentence)
