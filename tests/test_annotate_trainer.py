@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import psutil
 import pytest
@@ -108,8 +109,8 @@ def test_images_with_label_maps_are_learnt_from_if_they_are_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of three generated scenes with label maps, one of which is done."""
-    scenes = {"scene_size": (60, 80), "scene_count": 3, "scene_classes": 4}
-    project = Project(Options(out=tmp_path / "out", simulate=True, browser=False, seed=3, **scenes))
+    project = Project(Options(out=tmp_path / "out", simulate=True, browser=False, seed=3, scene_count=3))
+    monkeypatch.setattr("annotate_pages.truth", lambda: np.tile(truth((60, 80)), (2, 2)))  # of the default size
     person = Person(project)
     person.look_at(2)
     person.answer(2, 6)

@@ -40,11 +40,12 @@ class DataOptions:
 
 
 def arguments_of(options: DataOptions, but: Collection[str] = ()) -> list[str]:
-    """The arguments by which another command reads the same images: all but defaults and those named in `but`."""
-    arguments = ["--dataset", options.dataset]
+    """The arguments by which another command, whose defaults may differ, reads the same images; none in `but`."""
+    arguments = []
     for field in fields(DataOptions):
         value = getattr(options, field.name)
-        if value == field.default or field.name in ("dataset", *but):
+        idle = field.name.startswith("scene_") and options.dataset != "scenes"
+        if value is None or value is False or idle or field.name in but:
             continue
         values = value if isinstance(value, tuple) else () if value is True else (value,)
         arguments += [f"--{field.name.replace('_', '-')}", *map(str, values)]

@@ -5,7 +5,7 @@ scored on these, if no other images have label maps. The networks were trained o
 pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,17 +67,19 @@ def finished_by_person(folder: Path | None) -> frozenset[str] | None:
     return frozenset(source.tables.summary["image"]) if source.answered_by_person else None
 
 
-def annotated_splits(options: Options, opener: Callable[[str | None], Dataset]) -> tuple[Options, Splits] | None:
+def annotated_splits(
+    options: Options, opener: Callable[[str | None], Dataset], finished: Collection[str] | None
+) -> tuple[Options, Splits] | None:
     """The splits of a study on a person's answers, and the options without settings that need label maps.
 
-    Training images are those that the person has finished. Test images are those of a labelled test split, or, if
-    there is none, those with audit answers. Returns None if the image study is no person's, or the training images
-    have label maps.
+    Training images are those that the person has `finished`; see `finished_by_person`. Test images are those of a
+    labelled test split, or, if there is none, those with audit answers. Returns None if the image study is no
+    person's, or the training images have label maps.
 
     Raises:
         InputError: no image is finished, or no setting is left.
     """
-    folder, finished = options.image_study, finished_by_person(options.image_study)
+    folder = options.image_study
     if folder is None or finished is None:
         return None
     train = opener(options.split)

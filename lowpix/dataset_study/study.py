@@ -35,7 +35,8 @@ def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
     options.check()
     device = find_device(options.device)
     opener = partial(open_data, options, seed=options.seed)
-    if annotated := annotated_splits(options, opener):
+    answered = finished_by_person(options.image_study)
+    if annotated := annotated_splits(options, opener, answered):
         options, splits = annotated
     else:
         splits = open_splits(
@@ -46,7 +47,7 @@ def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
             options.limit,
             options.test_limit,
             options.skip_faulty,
-            finished_by_person(options.image_study),
+            answered,
         )
     dataset = splits.train
     fresh = Fresh(options.network, len(dataset.classes), options.resolved_width(), options.from_scratch)
