@@ -1,6 +1,7 @@
 """Images that are done help the next ones: with which network an image begins, and that it keeps it."""
 
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,10 @@ import torch
 from annotate_pages import Person, Running, network, options, photographs, served, truth, wait_for
 
 from lowpix.annotate import Project
+from lowpix.annotate.bench import Bench
 from lowpix.annotate.carried import carried_over
 from lowpix.annotate.frame import Frame
+from lowpix.annotate.store import Answer
 from lowpix.annotate.teacher import Trained, newest
 from lowpix.segmenter.carry_over import prior_of
 from lowpix.segmenter.model import load_model
@@ -117,6 +120,25 @@ def test_after_a_kill_the_same_is_asked_as_without(opened: Open, tmp_path: Path)
             found = one_at_a_time(running, 1, count)
             assert running.view(1)["helped_by"] == 5
     assert [tuple(question) for question in found] == questions
+
+
+def test_an_image_is_ready_when_its_networks_ask(
+    opened: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not while the random questions stand that were asked before there were networks."""
+    before = []
+
+    def slow(bench: Bench, answers: Sequence[Answer], real: Any = Bench.round) -> bool:
+        before.append(bench.questions)
+        time.sleep(0.3)
+        return bool(real(bench, answers))
+
+    monkeypatch.setattr(Bench, "round", slow)
+    person = opened(tmp_path)
+    person.look_at(1)
+    ready(person, 1)
+    frame = Frame(60, 80)
+    assert asked(person, 1) != [(*frame.pixel(cell), kind) for cell, kind in before[0]]
 
 
 def test_help_changes_what_is_asked_and_is_written_down(photos: Path, tmp_path: Path) -> None:

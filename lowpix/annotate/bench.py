@@ -55,8 +55,8 @@ class Bench:
         self.version = 0
         """Grows with the labels."""
         self.questions: list[Question] = []
-        self._known: list[tuple[int, int]] = []
-        """Cell and answer of all pixels that the questions follow."""
+        self._known: list[tuple[int, int]] | None = None
+        """Cell and answer of all pixels that the questions follow; None while these are not the networks' own."""
         self._audit_order: NDArray[np.int64] | None = None
 
     def begin(
@@ -88,22 +88,22 @@ class Bench:
         except InputError as fault:  # or a kill came between the file and the record of its fit
             print(f"warning: {fault}: they are trained again from the answers", file=sys.stderr)
             session.restore(log)
-        self.session, self.labels, self._mean, self._known = session, None, None, []
+        self._known, self.session, self.labels, self._mean = None, session, None, None
 
     def behind(self, answers: Sequence[Answer]) -> int:
         """Number of answers, given or taken back, that the networks do not know."""
-        wanted, known = _told(_learnt(answers)), self._known
+        wanted, known = _told(_learnt(answers)), self._known or []
         return len(wanted) + len(known) - 2 * _common(wanted, known)
 
     @property
     def learnt(self) -> int:
         """Number of answers that the questions follow."""
-        return len(self._known)
+        return len(self._known or [])
 
     @property
-    def labelled(self) -> bool:
-        """Whether the labels follow the last round, too."""
-        return self._mean is None
+    def renewed(self) -> bool:
+        """Whether both questions and labels follow the last round."""
+        return self._known is not None and self._mean is None
 
     def round(self, answers: Sequence[Answer]) -> bool:
         """Train on all answers but audits, and judge all pixels. Returns whether a fit ran.

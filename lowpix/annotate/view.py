@@ -46,7 +46,7 @@ def view_of(store: Store, image: int, bench: Bench | None, stop: Stop) -> dict[s
         "behind": behind,
         "learnt": bench.learnt,
         "helped_by": bench.helped_by,
-        "work": "preparing" if bench.session is None else "training" if behind or not bench.labelled else "ready",
+        "work": "preparing" if bench.session is None else "training" if behind or not bench.renewed else "ready",
         "audit": audit,
         "over": _over(stop, len(learnt), audit),
     }
