@@ -185,7 +185,7 @@ def test_the_page_labels_as_an_image_study_does() -> None:
             for index, (pixel, label) in enumerate(zip(pixels, given, strict=True))
         ]
     )
-    assert not bench.labelled
+    assert not bench.renewed
     bench.label()
 
     found = {}
