@@ -70,6 +70,8 @@ def three_ways(options: Options) -> pd.DataFrame:
     if not record.exists() or read_kind(record) != "active":
         raise InputError(f"{options.active}: is no active study (python -m lowpix.active_study makes one)")
     settings = read_settings(record)
+    if settings.get("oracle_border_noise"):
+        raise InputError(f"{options.active}: the images' networks know no wrong answers at borders alone")
     if options.repeats is not None:
         settings["repeats"] = options.repeats
     out = options.out or options.active.with_name(f"{options.active.name}_ways")

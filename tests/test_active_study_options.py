@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from active_runs import scenes, study, truth
 from dataset_runs import save_tiny_mobilenet, save_tiny_segformer
@@ -81,6 +82,7 @@ def test_the_pixels_of_a_cell_share_a_score(tmp_path: Path) -> None:
     ("options", "told"),
     [
         ({"acquisition": ("error_depth",)}, "--acquisition error_depth: must be one that does not use the true"),
+        ({"acquisition": ("facility",)}, "--acquisition facility: must be another than facility"),
         ({"acquisition": ("margins",)}, "--acquisition margins: unknown"),
         ({"acquisition": ("bald",), "dropout": 0.0}, "--dropout 0.0: must be above 0 with bald"),
         ({"retrain": True}, "--retrain True: must be used with --start warm"),
@@ -96,6 +98,25 @@ def test_a_bad_option_is_named(options: dict[str, Any], told: str, tmp_path: Pat
     with refused(told):
         study(tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
+
+
+def test_only_pretrained_parameters_learn_more_slowly(tmp_path: Path) -> None:
+    """The rate of a backbone of random weights is that of the head."""
+    network = f"hf:{save_tiny_mobilenet(tmp_path / 'tiny')}"
+    given = {
+        "network": network,
+        "acquisition": ("random",),
+        "full": False,
+        "max_pixels": 6,
+        "learning_rate": 0.001,
+    }
+    slow, all_alike, from_scratch, slow_from_scratch = (
+        study(tmp_path / f"{rate}_{scratch}", **given, backbone_rate=rate, from_scratch=scratch).history["loss"]
+        for scratch in (False, True)
+        for rate in ((1e-6, 1.0) if not scratch else (1.0, 1e-6))
+    )
+    assert not slow.equals(all_alike)
+    pd.testing.assert_series_equal(from_scratch, slow_from_scratch)
 
 
 def test_a_network_that_hides_its_last_layer_is_not_sampled(tmp_path: Path) -> None:

@@ -130,6 +130,20 @@ def test_top_percent_draws_uniformly() -> None:
     assert 140 < hits[hits > 0].min() <= hits.max() < 260  # 4,000 draws of 20: 200 each, ± 14
 
 
+def test_top_percent_draws_among_equal_scores() -> None:
+    """Ten scores of 400 stand out, and the 5 % highest are 20: any of the others may be among these."""
+    scores = np.zeros((20, 20), np.float32)
+    scores[0, :10] = 1
+    askable = np.ones((20, 20), bool)
+    hits = np.zeros((20, 20), int)
+    for seed in range(2000):
+        hits[tuple(top_percent(scores, askable, 20, 5, np.random.default_rng(seed)).T)] += 1
+    assert (hits[0, :10] == 2000).all()
+    others = np.delete(hits.ravel(), np.s_[:10])  # 20,000 draws of 390: 51 each, ± 7
+    assert others.min() > 20
+    assert others.max() < 90
+
+
 Spread = Callable[[NDArray[np.bool_], NDArray[np.int64], int, int], NDArray[np.int64]]
 NONE = np.empty((0, 2), np.int64)
 

@@ -45,6 +45,15 @@ def test_the_same_clicks_teach_in_three_ways(tmp_path: Path) -> None:
     assert (both["seed"] == 1).sum() == len(table)
 
 
+@pytest.mark.usefixtures("undrawn")
+def test_wrong_answers_at_borders_are_refused(tmp_path: Path) -> None:
+    """The networks of the images would silently be given right ones."""
+    given = {"acquisition": ("margin",), "full": False, "max_pixels": 6, "oracle_border_noise": 0.5}
+    study(tmp_path / "active", **given)
+    with refused(f"{tmp_path / 'active'}: the images' networks know no wrong answers at borders alone"):
+        three_ways(Options(tmp_path / "active"))
+
+
 def test_another_study_is_refused(tmp_path: Path) -> None:
     with refused(f"{tmp_path}: is no active study"):
         three_ways(Options(tmp_path))

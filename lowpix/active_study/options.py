@@ -70,7 +70,7 @@ class TrainingOptions:
     """Learning rate; if not given, 0.001, or 0.0005 for pretrained weights. Without --milestones it warms up over
     the first 5 % of a round's steps and falls to 0 as a polynomial of power 0.9."""
     backbone_rate: Annotated[float, between(1e-6, 100)] = 0.1
-    """Factor of the learning rate of pretrained parameters."""
+    """Factor of the learning rate of pretrained parameters. With --from-scratch there are none."""
     optimiser: Literal["adamw", "adam"] = "adamw"
     """adamw shrinks weights by the weight decay; adam adds it to the gradient (L2)."""
     milestones: Annotated[tuple[int, ...], between(1, 1_000_000)] = ()
@@ -125,6 +125,7 @@ class Options(
             found = find_acquisition(name)
             fair = "one that does not use the true labels, which this study does not show to it"
             require("acquisition", name, not found.privileged, fair)
+            require("acquisition", name, not found.facility, "another than facility, which knows one image alone")
             require("dropout", self.dropout, not found.members or self.dropout > 0, f"above 0 with {name}")
         rule = "given as a number or a share, such as 10 or 50%"
         require("pixels_per_round", self.pixels_per_round, self.pixels_per_round != "default", rule)
@@ -143,3 +144,7 @@ class Options(
     def resolved_learning_rate(self) -> float:
         """The learning rate."""
         return self.learning_rate or (0.001 if self.network == "unet" or self.from_scratch else 0.0005)
+
+    def resolved_backbone_rate(self) -> float:
+        """The factor of the backbone's learning rate."""
+        return 1.0 if self.from_scratch else self.backbone_rate

@@ -56,6 +56,8 @@ def active_study(options: Options) -> Study[Record, ActiveTables]:
         "crop": crop,
         "width": width,
         "learning_rate": options.resolved_learning_rate(),
+        "backbone_rate": options.resolved_backbone_rate(),
+        "dropout": None if network.head is None else options.dropout,
         "milestones": options.milestones or None,
         # None if not used, as in studies of before these options
         "oracle_border_noise": options.oracle_border_noise or None,
@@ -106,7 +108,7 @@ def _plan(options: Options, splits: Splits, fresh: Fresh, crop: tuple[int, int])
         options.resolved_learning_rate(),
         options.select,
         optimiser=options.optimiser,
-        backbone=options.backbone_rate,
+        backbone=options.resolved_backbone_rate(),
         milestones=options.milestones,
     )
     return Plan(

@@ -63,13 +63,20 @@ def top_percent(
 ) -> NDArray[np.int64]:
     """Pick uniformly among the candidate pixels with the `percent` % highest scores (PixelPick, arXiv 2104.06394).
 
-    Shapes are as in `top`. The draw is among at least `count` pixels, or among all if there are fewer.
+    Shapes are as in `top`. The draw is among at least `count` pixels, or among all if there are fewer. Which of
+    several pixels with the lowest of these scores are among them is drawn, too: many scores are equal where all
+    members agree.
     """
     candidates = np.flatnonzero(askable)
     among = min(len(candidates), max(count, round(len(candidates) * percent / 100)))
     if among == 0:
         return np.empty((0, 2), np.int64)
-    order = np.argpartition(-scores.ravel()[candidates], among - 1)[:among]
+    found = scores.ravel()[candidates]
+    order = np.argpartition(-found, among - 1)[:among]
+    lowest = found[order[-1]]
+    if np.count_nonzero(found >= lowest) > among:
+        above, equal = np.flatnonzero(found > lowest), np.flatnonzero(found == lowest)
+        order = np.concatenate([above, draw.permutation(equal)])[:among]
     picks = draw.choice(candidates[order], min(count, among), replace=False)
     return np.stack(np.divmod(picks, scores.shape[1]), 1).astype(np.int64)
 
