@@ -28,13 +28,13 @@ def read_weights(path: Path, form: str) -> tuple[dict[str, torch.Tensor], dict[s
         InputError: the file cannot be read, has no metadata key `form`, or does not match its digest.
     """
     if path.is_dir():
-        inside = next(iter(sorted(path.rglob("*.safetensors"))), None)
+        inside = next((file for file in sorted(path.rglob("*.safetensors")) if _is_of(file, form)), None)
         raise InputError(f"{path}: is a folder: name a file" + (f", such as {inside}" if inside else ""))
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}
             if form not in metadata:
-                raise InputError(f"{path}: has no metadata key {form!r}")
+                raise InputError(f"{path}: is no {form!r}: it has no such metadata key")
             about = json.loads(metadata[form])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
         expected = about.pop(DIGEST, None)
@@ -45,6 +45,14 @@ def read_weights(path: Path, form: str) -> tuple[dict[str, torch.Tensor], dict[s
     if expected is not None and expected != _digest(tensors, about):
         raise InputError(f"{path}: is damaged: its content does not match its digest")
     return tensors, about
+
+
+def _is_of(path: Path, form: str) -> bool:
+    try:
+        with safe_open(path, "pt") as file:
+            return form in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
 
 
 def _digest(tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> str:

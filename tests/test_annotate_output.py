@@ -168,6 +168,8 @@ def test_from_photographs_to_a_model_without_any_label_map(photos: Path, labelle
         assert picture.size == (80, 60)
     with refused("--settings full", "pseudo"):
         dataset_study(replace(given, settings=("full",), out=tmp_path / "other"))
+    with refused(f"{labelled}: none of its images is in scenes", "--data-root"):
+        dataset_study(DatasetOptions(image_study=labelled, out=tmp_path / "other"))
 
 
 def test_the_page_labels_as_an_image_study_does() -> None:
@@ -325,6 +327,8 @@ def test_what_does_not_fit_is_refused_in_one_line(other: Path, tmp_path: Path) -
     with refused("--classes", "such as"):
         Project(Options(photos=other))
     assert not (tmp_path / "other_labelled").exists()
+    with refused("--simulate: other has no label maps"):
+        Project(options(other, simulate=True))
     with refused("at least 2"):
         Project(replace(options(other), classes="sky"))
     with refused("--out", "input"):
@@ -335,12 +339,40 @@ def test_what_does_not_fit_is_refused_in_one_line(other: Path, tmp_path: Path) -
     with refused("another annotate"):
         Project(options(other))
     first.store.close()
+    person = Person(Project(options(other)))
+    person.look_at(1)
+    person.answer(1, 1)
+    person.end()
     (other / "photo_0.png").rename(other / "renamed.png")
-    with refused("photo_0", "no longer"):
+    with refused("photo_0", "no longer", "put it back"):
         Project(options(other))
     write(other / "photo_0.png", photograph(truth()))
     with refused("--seed 3"):
         Project(options(other, seed=3))
+
+
+def test_a_photograph_that_was_never_answered_may_go(tmp_path: Path) -> None:
+    photos = photographs(tmp_path / "photos", 3)
+    Project(options(photos)).store.close()
+    (photos / "photo_1.png").unlink()
+    project = Project(options(photos))
+    assert [image.name for image in project.store.images()] == ["photo_0", "photo_2"]
+    project.store.close()
+
+
+def test_the_rule_that_ends_an_image_may_change_from_day_to_day(tmp_path: Path) -> None:
+    photos = photographs(tmp_path / "photos", 2)
+    for image, rule in enumerate(({}, {"stop": "budget", "max_pixels": 6}), start=1):
+        project = Project(options(photos, **rule))
+        person = Person(project)
+        person.look_at(image)
+        person.answer(image, 6)
+        person.do(type="status", image=image, status="done")
+        person.engine.finish()
+        assert f"{image} of 2 images are labelled" in project.write()
+        person.end()
+    curves = pd.read_parquet(tmp_path / "photos_labelled/curves.parquet")
+    assert list(curves.groupby("image")["stop"].first()) == ["person", "budget"]
 
 
 def test_the_store_of_a_folder_tells_what_it_is(labelled: Path) -> None:

@@ -273,7 +273,7 @@ def test_the_baseline_is_stratified_else_random_else_asked_for() -> None:
     assert against("random", "margin", "stratified") == "stratified"
     assert against("random", "margin") == "random"
     assert against("random", "margin", baseline="margin") == "margin"
-    with pytest.raises(InputError, match="stratified or random: no such setting among bald, margin"):
+    with pytest.raises(InputError, match="stratified or random: no such setting; name one of bald, margin"):
         against("bald", "margin")
     two = curves({name: {("a", 0): rising(0.4 + 0.1 * k, 0.9)} for k, name in enumerate(("unet-x", "mlp-x"))})
     two["acquisition"] = "random"

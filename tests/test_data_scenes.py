@@ -1,6 +1,7 @@
 """Generated scenes: the same for a seed, right in form for any size and classes, worth labelling."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -102,3 +103,8 @@ def test_options_out_of_range(option: dict, message: str) -> None:
         open_dataset("scenes", **option)
     with pytest.raises(InputError, match="--images scene_8: scenes are named scene_000 to scene_007"):
         open_dataset("scenes").image("scene_8")
+
+
+def test_a_folder_that_would_not_be_read_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"--data-root {tmp_path}: scenes are generated: name --dataset folder"):
+        open_dataset("scenes", tmp_path)

@@ -262,7 +262,7 @@ def test_several_faults_point_to_the_doctor(tmp_path: Path) -> None:
     root = write_folder(tmp_path / "data", ("a", "b", "c"))
     spoil_size(root)
     write(root / "labels/c.png", np.zeros((5, 5)))
-    with pytest.raises(InputError, match=r"and 1 more: python -m lowpix\.doctor lists them all"):
+    with pytest.raises(InputError, match=r"and 1 more: python -m lowpix\.doctor, with the same"):
         image_study(Options("folder", root, out=tmp_path / "out"))
 
 

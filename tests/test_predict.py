@@ -12,6 +12,7 @@ from command_lines import run_command
 from data_samples import write
 from PIL import Image
 from refusals import refused
+from safetensors.torch import save_file
 
 from lowpix.predict import Options, overlay_jpeg, predict
 from lowpix.segmenter.evaluation import label_image
@@ -197,6 +198,8 @@ def test_a_folder_is_no_model_and_told_which_file_to_give(
     """That of the models of a study, and the study's own, in which many people would look."""
     (tmp_path / "study/models/full").mkdir(parents=True)
     file = model.rename(tmp_path / "study/models/full/0.safetensors")
+    networks_of_an_image = tmp_path / "study/a.safetensors"
+    save_file({"weights": torch.zeros(1)}, networks_of_an_image, {"lowpix networks 1": "{}"})
     for folder in ("study", "study/models", "study/models/full"):
         arguments = [photos, "--model", tmp_path / folder, "--out", tmp_path / "labels"]
         assert run_command("lowpix.predict", list(map(str, arguments))) == 2

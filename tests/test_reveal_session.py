@@ -240,6 +240,9 @@ def test_with_nothing_revealed_there_is_nothing_to_fit() -> None:
     [
         ({"classes": 1}, ["1 class", "two"]),
         ({"classes": 255}, ["255 classes", "254"]),
+        ({"image": image().astype(np.float32)}, ["image float32", "uint8"]),
+        ({"image": image()[..., :2]}, ["image uint8 (24, 32, 2)", "(H, W, 3)"]),
+        ({"askable": ASKABLE.astype(np.uint8)}, ["askable", "uint8", "bool"]),
         ({"askable": np.ones((9, 9), bool)}, ["askable", "(9, 9)", "(24, 32)"]),
         ({"askable": np.zeros(SHAPE, bool)}, ["no pixel"]),
         ({"acquisition": "error_depth"}, ["--acquisition error_depth", "true label map"]),

@@ -57,7 +57,7 @@ class TrainingOptions:
     """How the network of a round is trained."""
 
     full: bool = True
-    """Also train a network on the true label maps, with as many steps as an arm takes for its last network."""
+    """Also train a network on the true label maps, with as many steps as the last network of a setting."""
     start: Literal["pretrained", "warm"] = "pretrained"
     """pretrained: each round starts again from the first weights; warm: from the last round's network."""
     retrain: bool = False

@@ -32,7 +32,8 @@ class WorkOptions:
     """Folder for answers and labels; if not given, it lies beside the photographs and is called NAME_labelled."""
     stop: Literal["person", "budget", "audit"] = "person"
     """person: when you press Enter; budget: after --max-pixels answers;
-    audit: when random pixels, which nothing was learnt from, bound the share of right pixels by --target."""
+    audit: when answers to random pixels, kept for this check alone, show with 95 % confidence that at least the
+    share --target is labelled right."""
     max_pixels: Annotated[int, at_least(1)] = 1000
     """Largest number of answers that an image learns from."""
     target: Annotated[float, above(0, 1)] = 0.9

@@ -26,11 +26,13 @@ from lowpix.study.data import keep_data
 from lowpix.study.folder import Study, file_name, open_study
 from lowpix.study.image_runs import IMAGES, Run, Tables, confidence_name, label_map_name, setting_name
 from lowpix.study.label_maps import confidence_png, label_map_png
-from lowpix.study.settings import replace_section
+from lowpix.study.settings import read_settings, replace_section
 from lowpix.study.source import ANSWER_COLUMNS, ANSWERS
 
 ACQUISITION, SMOOTHING = "facility", "edges"
 SETTING = setting_name(NETWORK, ACQUISITION, SMOOTHING)
+CHANGEABLE = ("stop", "max_pixels")
+"""Settings that a person may change from day to day. study.toml keeps the first; runs have their own stop."""
 PAUSE = 60.0
 """Seconds. A longer time before an answer was a pause, and counts as this much in `seconds` of the tables."""
 SIDE = 320  # pixels of the longer side of a picture on the contact sheet
@@ -126,7 +128,10 @@ class Output:
 
     def _study(self, dataset: Dataset, *names: str) -> Study[Run, Tables]:
         """The study, with the digests of these images."""
-        study = open_study(self.folder, IMAGES, {**dataset.settings, **self._settings})
+        record = self.folder / "study.toml"
+        begun = read_settings(record) if record.exists() else {}
+        kept = {name: begun[name] for name in CHANGEABLE if name in begun}
+        study = open_study(self.folder, IMAGES, {**dataset.settings, **self._settings, **kept})
         classes = {"classes": list(dataset.classes)}
         replace_section(self.folder / "study.toml", "data", classes)
         keep_data(study, {dataset: require_sound(dataset, names, labelled=False)})

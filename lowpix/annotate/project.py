@@ -60,6 +60,8 @@ class Project:
         # whoever makes no classes finds out before a folder is made
         if not dataset.classes and not self.out.exists():
             raise InputError(UNNAMED)
+        if options.simulate and all(dataset.labels(name) is None for name in dataset.images):
+            raise InputError(f"--simulate: {dataset.title} has no label maps that could answer")
         self.store = Store(self.out)
         try:
             self._take_classes(dataset)
@@ -170,9 +172,11 @@ class Project:
         if about.get("seed", str(self.options.seed)) != str(self.options.seed):
             raise InputError(f"--seed {self.options.seed}: {self.out} was begun with {about['seed']}")
         names = spread(dataset.images, self.options.limit) if self.options.limit else dataset.images
-        gone = {image.name for image in self.store.images()} - set(dataset.images)
-        if gone:
-            raise InputError(f"{min(gone)}: has answers in {self.out}, but is no longer in {dataset.title}")
+        self.store.remove_images({image.name for image in self.store.images()} - set(dataset.images))
+        if gone := {image.name for image in self.store.images()} - set(dataset.images):
+            raise InputError(
+                f"{min(gone)}: has answers in {self.out}, but is no longer in {dataset.title}: put it back"
+            )
         self.store.add_images(names)
         project = about.get("project", secrets.token_hex(8))
         self.store.tell_about({"dataset": own, "seed": str(self.options.seed), "project": project})

@@ -144,9 +144,7 @@ class Server:
         image = request.path_params["image"]
         self._store.image(image)
         self._engine.look_at(image)
-        return StreamingResponse(
-            self._views(image), media_type="text/event-stream", headers={"cache-control": "no-store"}
-        )
+        return StreamingResponse(self._views(image), media_type="text/event-stream", headers=NOT_KEPT)
 
     async def _views(self, image: int) -> AsyncIterator[str]:
         changed = asyncio.Event()
@@ -220,7 +218,7 @@ class Server:
         headers = {
             "x-version": str(version),
             "x-size": f"{labels.shape[0]} {labels.shape[1]}",
-            "cache-control": "no-store",
+            **NOT_KEPT,
         }
         return Response(labels.tobytes(), media_type="application/octet-stream", headers=headers)
 

@@ -13,7 +13,7 @@ photograph's own coordinates; `lowpix.annotate.frame` maps one to the other.
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -154,6 +154,16 @@ class Store:
         """Add those images that are not there yet."""
         with self.all_or_nothing():
             self._db.executemany("INSERT OR IGNORE INTO images (name) VALUES (?)", [(name,) for name in names])
+
+    def remove_images(self, names: Collection[str]) -> None:
+        """Remove those of these images to which there was never an answer."""
+        unanswered = "name = ? AND id NOT IN (SELECT image FROM answers)"
+        with self.all_or_nothing():
+            for name in names:
+                self.execute(
+                    f"DELETE FROM absent WHERE image IN (SELECT id FROM images WHERE {unanswered})", (name,)
+                )
+                self.execute(f"DELETE FROM images WHERE {unanswered}", (name,))
 
     def answers(self, image: int) -> list[Answer]:
         """The answers to an image that stand, in order."""

@@ -90,7 +90,7 @@ class Teacher:
             write_bytes(file, self._model(study).read_bytes())
             self.ready()
 
-        arguments = [*self._training(study), "--settings", "pseudo", "--fresh", *self._recipe(images)]
+        arguments = [*self._training(study), "--fresh", *self._recipe(images)]
         what = f"A network of {images} image{'s' * (images > 1)}"
         helps = " and helps the next images" if self._options.carry_over else ""
         ready = f"is ready{helps}. To label photographs with it: {shlex.join(self._prediction(file))}"
@@ -112,7 +112,7 @@ class Teacher:
         data = arguments_of(self._options, but=("classes", "limit"))
         data += [] if self._fixed else ["--classes", ",".join(name for name, _ in self._store.classes())]
         data += ["--seed", str(self._options.seed)] if self._options.seed else []
-        return [*data, "--image-study", str(self._out), "--out", str(study)]
+        return [*data, "--image-study", str(self._out), "--settings", "pseudo", "--out", str(study)]
 
     def _recipe(self, images: int) -> list[str]:
         """Arguments for a training beside the page: of small images, and as long for many images as for few."""

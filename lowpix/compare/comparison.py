@@ -215,7 +215,8 @@ def _find_baseline(facts: pd.DataFrame, wanted: str | None) -> str:
             if facts.loc[found[0], "privileged"]:
                 raise InputError(f"--baseline {name}: is privileged; compare with one that a person could use")
             return found[0]
-    raise InputError(f"--baseline {wanted or ' or '.join(BASELINES)}: no such setting among {held}; name one")
+    joined = f" (settings with equal runs are joined by {JOIN.strip()})" if JOIN in held else ""
+    raise InputError(f"--baseline {wanted or ' or '.join(BASELINES)}: no such setting; name one of {held}{joined}")
 
 
 def _checked_targets(targets: Sequence[float]) -> list[float]:

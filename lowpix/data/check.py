@@ -68,7 +68,8 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
 
     if labelled and classes < 2:
         declared = f"only the class {dataset.classes[0]}" if classes else "no classes"
-        faults.append(f"{_title(dataset)}: declares {declared}: there must be at least 2")
+        page = "; python -m lowpix.annotate labels photographs that have no label maps" if not classes else ""
+        faults.append(f"{_title(dataset)}: declares {declared}: there must be at least 2{page}")
     for name in tqdm(names, "checking", unit="image", disable=None if progress else True, leave=False):
         image, labels, own = _read(dataset, name, labelled)
         if labelled and labels is None and not own:
@@ -92,7 +93,9 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
             digests[name] = pixels_digest(image), pixels_digest(labels)
 
     if len(unlabelled) == len(names) > 1:
-        faults.append(f"{_title(dataset)}: none of the {len(names)} images has a label map")
+        sought = '; they are looked for as labels/NAME.png, or where "labels" in classes.json says'
+        where = sought if dataset.name == "folder" else ""
+        faults.append(f"{_title(dataset)}: none of the {len(names)} images has a label map{where}")
     elif len(unlabelled) == len(names):
         faults += (fault for missing in unlabelled.values() for fault in missing)
     elif unlabelled:
@@ -157,7 +160,8 @@ def require_sound(
         print(f"warning: {warning}", file=sys.stderr)
     if faults:
         more = len(faults) - 1
-        others = f" (and {more} more: python -m lowpix.doctor lists them all)" if more else ""
+        listed = "python -m lowpix.doctor, with the same --dataset and --data-root, lists them all"
+        others = f" (and {more} more: {listed})" if more else ""
         raise InputError(f"{faults[0]}{others}")
     return report
 

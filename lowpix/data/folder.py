@@ -41,6 +41,7 @@ UNREAD = (
 )
 """Suffixes of photographs that pillow may not read. They are named; other files are no photographs."""
 LABELS = "labels/{name}"
+NO_SPLITS = "no splits: put images/ and labels/ into folders such as train/ and test/"
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp", ".gif")
 """Suffixes of label maps whose place has none; the first one that exists is taken."""
 
@@ -148,7 +149,7 @@ def _split_folder(root: Path, split: str | None) -> tuple[Path, str]:
         return root / wanted, wanted
     if split in (None, "all") and ((root / "images").is_dir() or not splits):
         return root, "all"
-    raise InputError(f"--split {wanted}: {root} has {', '.join(splits) or 'no splits'}")
+    raise InputError(f"--split {wanted}: {root} has {', '.join(splits) or NO_SPLITS}")
 
 
 def photograph_suffixes() -> set[str]:

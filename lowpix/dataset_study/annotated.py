@@ -84,6 +84,11 @@ def annotated_splits(
         return None
     train = opener(options.split)
     names = spread([name for name in train.images if name in finished], options.limit)
+    if not names:
+        raise InputError(
+            f"{folder}: none of its images is in {train.name}, split {train.split}: name the photographs by "
+            "--dataset folder --data-root"
+        )
     if all(train.labels(name) is not None for name in names):
         return None
     kinds = tuple(kind for kind in options.settings if kind in WITHOUT_MAPS)

@@ -29,7 +29,8 @@ class NetworkOptions:
     """Several may be given, likewise.
     With n above 1, only every n-th row and column of a large image is predicted between rounds, and pixels are
     chosen there: 4 makes rounds 15 times shorter. Accuracies of these rounds are those of this sample. The last
-    round, budgets of --keep-at and a round that seems to reach the target use every pixel."""
+    round, budgets of --keep-at and a round that seems to reach the target use every pixel, and so do images of
+    less than 10,000 n² pixels, such as 400×400 with 4."""
     members: Annotated[int | None, between(1, 1000)] = None
     """Number of networks in the ensemble of an image; if not given, 4 for mlp and mlp+gp, 1 for gp and unet."""
     members_from: Literal["ensemble", "dropout"] = "ensemble"
@@ -56,7 +57,7 @@ class AskingOptions:
     error_depth (privileged: uses the true labels), or your own function as module:function."""
     pixels_of: Path | None = None
     """Folder of an active or image study: ask the pixels that it revealed with the same acquisition, in its
-    order, instead of choosing others. The oracle of this study answers."""
+    order, instead of choosing others. Answers are not copied: --oracle-noise and --oracle-refusal apply anew."""
     oracle_noise: Annotated[float, between(0, 1)] = 0.0
     """Share of wrong answers; they are uniform over the other classes."""
     oracle_refusal: Annotated[float, between(0, 1)] = 0.0
@@ -84,7 +85,7 @@ class AskingOptions:
 
 @dataclass(frozen=True)
 class CarryOptions:
-    """What the images that are finished tell about those to come."""
+    """How finished images help the next ones."""
 
     carry_over: Annotated[tuple[str, ...], NOT_EMPTY] = ("none",)
     """Several may be given; each with each network, smoothing and acquisition is a setting.

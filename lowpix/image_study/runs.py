@@ -13,7 +13,7 @@ from lowpix.data import Dataset
 from lowpix.data.sent import Sent
 from lowpix.image_study.carry import Carrier, Lesson
 from lowpix.image_study.loop import Case, reveal
-from lowpix.image_study.setting import Judge, Setting, Shared, Unit
+from lowpix.image_study.setting import FindPrior, Setting, Shared, Unit
 from lowpix.reveal.judging import Prediction
 from lowpix.reveal.oracle import Oracle
 from lowpix.study.cluster import Cluster
@@ -148,11 +148,11 @@ class _Task:
         for unit in units:
             shared = (self.prepared or {}).pop(unit[0], None) or Shared()
             for setting in self.left(finished, unit):
-                judge = self._judge(setting, unit)
-                yield setting.start(self.dataset, unit, self.device, shared, self.oracles, judge)
+                find_prior = self._find_prior(setting, unit)
+                yield setting.start(self.dataset, unit, self.device, shared, self.oracles, find_prior)
 
-    def _judge(self, setting: Setting, unit: Unit) -> Judge | None:
-        """What judges the image of a run by a network of other images; None without carry-over."""
+    def _find_prior(self, setting: Setting, unit: Unit) -> FindPrior | None:
+        """Gives what a network of other images makes of the image of a run; None without carry-over."""
         if setting.asker:
             return partial(setting.asker.prior, unit[1], self.device)
         if self.study and (lesson := self._lesson(setting, unit)):

@@ -28,7 +28,7 @@ from lowpix.study.image_runs import Run, setting_name
 
 Unit = tuple[str, int]
 """An image's name and a seed."""
-Judge = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], float]]
+FindPrior = Callable[[NDArray[np.uint8]], tuple[NDArray[np.float32], float]]
 """Gives the probabilities of an image by a network of other images, and its share of that network's seconds."""
 
 
@@ -84,7 +84,7 @@ class Setting:
         device: torch.device,
         shared: Shared | None = None,
         oracles: Callable[[str], Oracle] | None = None,
-        judge: Judge | None = None,
+        find_prior: FindPrior | None = None,
     ) -> Case:
         """Start a run.
 
@@ -94,7 +94,7 @@ class Setting:
             device: where the networks are trained.
             shared: what runs of this image share, if there are several.
             oracles: gives the oracle of an image by name; by default the label map answers.
-            judge: a network of other images that helps.
+            find_prior: gives what a network of other images makes of an image; it helps.
 
         Raises:
             InputError: the image has no label map, and the oracle, the target or the acquisition needs it.
@@ -111,7 +111,7 @@ class Setting:
         inputs, in_inputs = shared.get(self.network, lambda: find_network(self.network).inputs(image, device))
         edges, in_edges = shared.get("edges", lambda: find_edges(image, device)) if find_edges else (None, 0.0)
         start = perf_counter()
-        prior, in_training = judge(image) if judge else (None, 0.0)
+        prior, in_training = find_prior(image) if find_prior else (None, 0.0)
         # seeds do not depend on the setting: all settings share first pixels, initial weights and wrong answers
         session = ImageSession(
             image,

@@ -115,7 +115,7 @@ class Solution(_Saved):
     def adopt(self, tensors: dict[str, torch.Tensor], step: int) -> bool:
         if set(tensors) != set(self.shapes):
             return False
-        # all sizes that are 0 at first have grown to the same count
+        # sizes that `initial` gives as 0 are the number of labelled pixels: the same for all
         sizes = [
             pair for name, shape in self.shapes.items() for pair in zip(shape, tensors[name].shape, strict=False)
         ]

@@ -59,9 +59,9 @@ class ImageSession:
         history: number of fits after which the networks are kept, for `undo`; it can go back to the oldest.
 
     Raises:
-        InputError: an unknown name, too few or too many classes, different shapes, no pixel that may be asked, a
-            privileged acquisition without the truth, fewer members than the acquisition compares, or several
-            members or dropout of a network that is solved.
+        InputError: an unknown name, too few or too many classes, another type or shape, no pixel that may be
+            asked, a privileged acquisition without the truth, fewer members than the acquisition compares, or
+            several members or dropout of a network that is solved.
     """
 
     def __init__(
@@ -85,6 +85,8 @@ class ImageSession:
         prior: NDArray[np.float32] | None = None,
         history: int = 0,
     ) -> None:
+        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise InputError(f"image {image.dtype} {image.shape}: must be uint8 of shape (H, W, 3)")
         self.network = find_network(network)
         self.members = 1 if dropout else members or self.network.members
         self.dropout = dropout
@@ -104,8 +106,8 @@ class ImageSession:
             raise InputError(
                 f"{classes} classes: there can be at most {UNSURE}, since larger labels are no classes"
             )
-        if askable.shape != self.shape:
-            raise InputError(f"askable pixels {askable.shape}: must have the shape of the image {self.shape}")
+        if askable.dtype != np.bool_ or askable.shape != self.shape:
+            raise InputError(f"askable pixels {askable.dtype} {askable.shape}: must be bool of shape {self.shape}")
         if not askable.any():
             raise InputError("no pixel of the image may be asked")
         if (samples if dropout else self.members) < (least := self.acquisition.least_members):
@@ -232,7 +234,7 @@ class ImageSession:
     def probabilities(self, inputs: torch.Tensor | None = None) -> Iterator[tuple[slice, torch.Tensor]]:
         """All pixels, one tile of n pixels at a time: its slice, and each member's `(M, C, n)` float32.
 
-        `inputs` are those of other pixels than all, `(n, F)`.
+        With `inputs` `(N, F)`, only the pixels that these rows belong to.
         """
         keep = None
         if self.dropout:

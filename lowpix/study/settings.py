@@ -61,7 +61,8 @@ def write_settings(
         old = document["settings"]
         if changed := _differences(old, new, extendable):
             raise InputError(
-                f"{path}: {changed}; only {', '.join(sorted(extendable))} may change (--fresh starts anew)"
+                f"{path}: {changed}; only {', '.join(sorted(extendable))} may change: "
+                "name another --out (--fresh starts anew, without what is there)"
             )
         merged = {key: _cover(old.get(key), new.get(key)) for key in {**old, **new}}
         Seal(path.parent).adopt([path.name, *earlier])
