@@ -185,6 +185,8 @@ class Person:
             carry_over=project.options.carry_over,
         )
         project.teacher.ready = self.engine.network_ready
+        for thread in self.engine._threads:
+            thread.daemon = True  # after a test that fails they do not keep the process
         self.engine.start()
 
     def do(self, **request: Any) -> None:

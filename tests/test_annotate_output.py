@@ -187,8 +187,10 @@ def test_the_page_labels_as_an_image_study_does() -> None:
             for index, (pixel, label) in enumerate(zip(pixels, given, strict=True))
         ]
     )
+    bench.ask([], 3, 0, 100)
     assert not bench.renewed
     bench.label()
+    assert bench.renewed
 
     found = {}
     for smoothing in ("edges", "none"):

@@ -89,7 +89,7 @@ def test_a_server_that_is_killed_in_a_training(tmp_path: Path, browser: Any, fau
     page.keyboard.press("m")
     says(page, "A network of 1 image is being trained")
     study = running.out.with_name("photos_labelled_network")
-    wait_for("the first epoch", lambda: list(study.rglob("state/*")))
+    wait_for("the first epoch", lambda: list(study.rglob("state/*")), 240)  # at low priority
     (training,) = [one for one in children(running) if "lowpix.dataset_study" in one.cmdline()]
     running.kill()
     wait_for("its end", lambda: not training.is_running() or training.status() == psutil.STATUS_ZOMBIE)
@@ -102,7 +102,9 @@ def test_a_server_that_is_killed_in_a_training(tmp_path: Path, browser: Any, fau
     page.keyboard.press("m")
     says(page, "A network of 1 image is being trained")
     wait_for(
-        "an epoch", lambda: any(file.exists() and file.stat().st_mtime_ns > time for file, time in before.items())
+        "an epoch",
+        lambda: any(file.exists() and file.stat().st_mtime_ns > time for file, time in before.items()),
+        240,
     )
     page.close()
     running.kill()

@@ -5,13 +5,14 @@ import json
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
-from annotate_pages import Running, photograph, photographs, served, start, truth
+from annotate_pages import Running, photograph, photographs, served, start, truth, wait_for
 from data_samples import write
 from PIL import Image
 
@@ -191,6 +192,18 @@ def test_beyond_this_computer_a_token_is_needed(tmp_path: Path) -> None:
         assert ask(local, f"/?token={token}", headers={"cookie": f"{name}=earlier"})[0] == 303
         assert ask(local, "/api/start", headers={"cookie": f"{name}=earlier"})[0] == 403
         assert str(urlsplit(running.address).port) in name  # other servers of this host have their own
+
+
+def test_a_page_hears_that_another_image_is_done(tmp_path: Path) -> None:
+    """It shows how many are done, and goes to the next one that is not."""
+    with served(photographs(tmp_path / "photos", 2)) as server:
+        wait_for("the size", lambda: server.view(1)["size"])
+        with urllib.request.urlopen(f"{server.address}api/live/2", timeout=8) as lines:
+            news = (json.loads(line[6:]) for line in lines if line.startswith(b"data: "))
+            assert any(view["work"] == "ready" for view in news)
+            status = {"uid": "status of 1", "type": "status", "image": 1, "status": "done"}
+            server.post("api/do", [an_answer("answer to 1"), status])
+            assert any(view["images"][0][2] == "done" for view in news)
 
 
 def test_a_page_of_another_folder_cannot_post(running: Running) -> None:

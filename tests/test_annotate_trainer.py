@@ -28,9 +28,11 @@ from lowpix.predict import predict
 def test_it_runs_at_low_priority_and_says_how_it_ended(tmp_path: Path) -> None:
     trainer, ended = Trainer(tmp_path / "log"), []
     trainer.ended = lambda: ended.append(trainer.line)
-    command = ["-n1", "-r1", "import os; print('priority', os.nice(0))"]
+    code = f"import os, time\nwhile not os.path.exists('{tmp_path / 'go'}'): time.sleep(0.01)\n"
+    command = ["-n1", "-r1", f"{code}print('priority', os.nice(0))"]
     trainer.start("timeit", command, "A network", "is ready", lambda: ended.append("kept"))
     assert trainer.line == "A network is being trained, at low priority."
+    (tmp_path / "go").touch()
     wait_for("the end", lambda: len(ended) == 2)
     assert ended == ["kept", "A network is ready"]
     own = psutil.Process().nice()

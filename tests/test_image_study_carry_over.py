@@ -1,7 +1,9 @@
 """Image studies in blocks: what finished images tell helps with the next ones."""
 
+import os
 import shutil
 import signal
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from image_runs import SMALL, study
 from numpy.typing import NDArray
 from pandas.testing import assert_frame_equal
 from refusals import refused
-from stopped_runs import finish, stop
+from stopped_runs import ROOT, finish
 
 from lowpix.data import open_dataset
 from lowpix.image_study import Options, carry
@@ -173,12 +175,24 @@ def test_images_that_come_in_between_join_at_the_end(tmp_path: Path) -> None:
 
 
 SMALL_COMMAND = """
+import os
+import signal
+from pathlib import Path
+
 from lowpix.command import run
 from lowpix.image_study import Options, carry
 from lowpix.image_study.__main__ import command
 from lowpix.segmenter.training import Recipe
 
+
+def replace(file, target, whole=Path.replace):
+    whole(file, target)
+    if Path(target).match(os.environ.get("KILLED_AT", "never")):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
 if __name__ == "__main__":
+    Path.replace = replace
     carry.FIRST, carry.RECIPE = 2, Recipe(epochs=2, steps=3, learning_rate=0.002, weight_decay=0.01)
     run(Options, "small", command)
 """
@@ -194,7 +208,8 @@ def test_killed_while_a_network_learns_it_goes_on(whole: Path, tmp_path: Path, p
         *("--pixels-per-round", "3", "--acquisition", "margin", "--smoothing", "none"),
         *("--carry-over", "none", "unet", "--out", str(out)),
     ]
-    assert stop(command, signal.SIGKILL, out, pattern)[0] == -signal.SIGKILL
+    killed = subprocess.run(command, env={**os.environ, "KILLED_AT": pattern}, cwd=ROOT, check=False)
+    assert killed.returncode == -signal.SIGKILL
     finish(command)
     assert_same_tables(out, whole)
 

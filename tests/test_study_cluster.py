@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 from cluster_machines import Machines, cluster_of, done, machines, wait_for
 from cluster_tasks import faulty, tenfold
+from distributed import Client
 from refusals import refused
 from stopped_runs import ROOT
 
@@ -75,7 +76,9 @@ def test_results_come_back_and_progress_is_shown(two: Machines, capsys: pytest.C
 def test_rounds_are_told_while_no_run_is_finished(
     two: Machines, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    many = SCENES | {"scene_count": 2, "max_pixels": 150, "pixels_per_round": "1"}
+    with Client(two.address) as client:
+        client.wait_for_workers(2)
+    many = SCENES | {"scene_count": 2, "max_pixels": 400, "pixels_per_round": "1"}
     image_study(Options(**many, acquisition=("margin",), out=tmp_path, cluster=two.address))
     before_the_first = capsys.readouterr().err.split("1/2 [")[0]
     line = r"2 units in flight: scene_00\d: round \d+, \d+ pixels, [\d.]+ % right \(and 1 more\)"

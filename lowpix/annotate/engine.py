@@ -91,6 +91,8 @@ class Engine:
         self._faults: dict[int, str] = {}
         self._stale: set[int] = set()
         """Images with answers that the networks may not know."""
+        self._unwritten: set[int] = set()
+        """Images with networks that their file does not hold."""
         self._finishing = {
             image.id for image in store.images() if image.status == "done" and self._unsaved(image.id)
         }
@@ -131,9 +133,9 @@ class Engine:
     def changed(self, image: int) -> None:
         """The answers or the status of an image have changed."""
         self._faults.pop(image, None)  # it may have passed: try again
-        if self._store.image(image).status == "done" and self._unsaved(image):
-            self._finishing.add(image)
         with self._changed:
+            if self._store.image(image).status == "done" and self._unsaved(image):
+                self._finishing.add(image)
             self._stale.add(image)
             if image not in self._benches:  # in a tab that has not opened it lately
                 self._focus = image
@@ -219,7 +221,10 @@ class Engine:
             if bench.behind(answers):
                 self._publish(number)  # the page says that it trains
             if bench.round(answers):
+                self._unwritten.add(number)
+            if number in self._unwritten:
                 bench.session.save_networks(networks)
+                self._unwritten.discard(number)
             self._store.set_fits(number, bench.session.log.fits)
             self._ask(number, bench, classes)
             self._publish(number)  # nobody waits for a question until the labels are smoothed
@@ -249,10 +254,11 @@ class Engine:
 
     def _finish(self, number: int, bench: Bench, answers: list[Answer]) -> None:
         assert bench.session is not None, "it was trained"
-        image = self._store.image(number)
-        if image.status != "done" or not bench.session.log.revealed:
-            self._finishing.discard(number)
-            return
+        with self._changed:  # or a status that comes just now would be forgotten
+            image = self._store.image(number)
+            if image.status != "done" or not bench.session.log.revealed:
+                self._finishing.discard(number)
+                return
         finished = Finished(
             number,
             image.name,

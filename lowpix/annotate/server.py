@@ -106,13 +106,16 @@ class Server:
     def end(self) -> None:
         """Let pages go, so that the server can stop."""
         self._ends = True
-        for event in self._listeners:
-            event.set()
+        self._wake_all()
 
     def _wake(self, image: int) -> None:
         for event, shown in self._listeners.items():
             if shown == image:
                 event.set()
+
+    def _wake_all(self) -> None:
+        for event in self._listeners:
+            event.set()
 
     @asynccontextmanager
     async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
@@ -236,7 +239,7 @@ class Server:
         results = await run_in_threadpool(do, self._store, requests)
         for image in {result["image"] for result in results if "image" in result}:
             self._engine.changed(image)
-            self._wake(image)
+        self._wake_all()  # pages of other images, too: they show how many are done
         return JSONResponse(results)
 
     async def _change_classes(self, request: Request) -> Response:
@@ -256,8 +259,7 @@ class Server:
                 raise InputError(f"key {key!r}: must be one character that is no command of the page")
             await run_in_threadpool(self._store.add_class, name, key)
             self._engine.classes_changed()
-        for event in self._listeners:
-            event.set()
+        self._wake_all()
         return JSONResponse({})
 
     async def _write(self, request: Request) -> Response:
@@ -267,8 +269,7 @@ class Server:
     async def _begin_training(self, request: Request) -> Response:
         await self._body(request, dict)
         await run_in_threadpool(self._train)
-        for event in self._listeners:
-            event.set()
+        self._wake_all()
         return JSONResponse({})
 
     async def _body(self, request: Request, kind: type[Any]) -> Any:

@@ -140,7 +140,7 @@ async function showLabels() {
   picture.setLabels(found);
   drawn = found.version;
   draw();
-  if (view.version > drawn) showLabels();
+  if (view?.version > drawn) showLabels();
 }
 
 function answer(label) {
