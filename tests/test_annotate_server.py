@@ -5,6 +5,7 @@ import json
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -201,6 +202,7 @@ def test_a_page_hears_that_another_image_is_done(tmp_path: Path) -> None:
         with urllib.request.urlopen(f"{server.address}api/live/2", timeout=8) as lines:
             news = (json.loads(line[6:]) for line in lines if line.startswith(b"data: "))
             assert any(view["work"] == "ready" for view in news)
+            time.sleep(0.5)  # until there is no other news that would tell it
             status = {"uid": "status of 1", "type": "status", "image": 1, "status": "done"}
             server.post("api/do", [an_answer("answer to 1"), status])
             assert any(view["images"][0][2] == "done" for view in news)
