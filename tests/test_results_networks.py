@@ -1,5 +1,7 @@
 """Sentences about networks of a data set say what the tables in results/ say."""
 
+from itertools import combinations
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -49,6 +51,35 @@ def network_that_asks() -> str:
     more = f"in pairs over three seeds {interval_text(*row, what='points')}"
     more += f", and balent {last['deeplab-balent']:.1f}"
     return f"{ways}, {more}; on full label maps the same network comes to {full:.1f} in as many steps"
+
+
+@says("results/README.md")
+def measures_of_balent() -> str:
+    pairs = pd.read_csv(RESULTS / "balent" / "pairs.csv").query("against == 'deeplab-random' and asked == 40")
+    rows = 100 * pairs.set_index("setting")[["difference", "low", "high"]]
+    shown = rows[rows["low"] * rows["high"] > 0]
+    assert sorted(shown.index) == ["deeplab-bald", "deeplab-margin"]
+    less, low, high = -shown.loc["deeplab-bald", ["difference", "high", "low"]]
+    margin = interval_text(*rows.loc["deeplab-margin"], what="points")
+    return f"margin is ahead of random by {margin} and bald behind by {interval_text(less, low, high)}; of balent"
+
+
+def test_no_measure_of_disagreement_is_ahead_of_another() -> None:
+    """In pairs of a seed, with a t-interval."""
+    miou = pd.read_csv(RESULTS / "balent" / "summary.csv").pivot(index="seed", columns="setting", values="miou")
+    for one, other in combinations(("bald", "mean_std", "power_bald", "balent"), 2):
+        less = miou[f"deeplab-{one}"] - miou[f"deeplab-{other}"]
+        low, high = stats.t.interval(0.95, len(less) - 1, less.mean(), stats.sem(less))
+        assert low < 0 < high
+
+
+@says("results/README.md")
+def balent_after_four_rounds() -> str:
+    pairs = pd.read_csv(RESULTS / "camvid_active" / "pairs.csv").set_index(["setting", "against", "asked"])
+    row = 100 * pairs.loc[("deeplab-balent", "deeplab-random", 100), ["difference", "low", "high"]]
+    return (
+        f"after four rounds of `camvid_active` balent is ahead of random by {interval_text(*row, what='points')}"
+    )
 
 
 @says("README.md")
