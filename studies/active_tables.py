@@ -13,8 +13,9 @@ RUN = ["setting", "seed", "round"]
 FIRST_ROW = "pixelpick"
 PIXELPICK = {
     FIRST_ROW: "as `studies/pixelpick.toml` says",
+    "pixelpick_again": "the same, but other pixels drawn among equal scores",
     "pixelpick_top": "the highest scores, instead of a draw among the 5 % highest",
-    "pixelpick_scratch": "random first weights, instead of ImageNet's",
+    "pixelpick_scratch": "random first weights, instead of ImageNet's; all layers at the same rate",
     "pixelpick_width_16": "16 channels in the head, instead of 64",
     "pixelpick_20": "half of the images, twice the pixels each",
     "pixelpick_80": "twice the images, half of the pixels each",
