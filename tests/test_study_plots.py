@@ -31,6 +31,7 @@ from lowpix.study.plots import (
     held_accuracy,
     overview_picture,
     plain,
+    setting_styles,
 )
 from lowpix.study.tables import CURVE_COLUMNS
 
@@ -99,6 +100,18 @@ def test_lines_say_what_is_privileged() -> None:
     assert (margin.get_color(), error_depth.get_color()) == (COLOURS[0], COLOURS[2])
     assert set(target.get_ydata()) == {0.98}
     assert [text.get_text() for text in axes.texts] == ["target 98 %"]
+
+
+def test_an_acquisition_keeps_its_colour_and_others_differ() -> None:
+    names = ["mlp-margin", "mlp-margin-edges", "mlp-facility-edges", "gp-facility", "deeplab-random"]
+    others = [f"deeplab-{way}" for way in ("balent", "bald", "entropy", "mean_std", "power_bald")]
+    styles = setting_styles(dict.fromkeys([*names, *others], False))
+    margin, smoothed, facility, of_gp, random = (styles[name] for name in names)
+    assert margin["color"] == smoothed["color"] == COLOURS[0]
+    assert margin["linestyle"] != smoothed["linestyle"]
+    assert facility["color"] == of_gp["color"]
+    assert random["color"] == COLOURS[1]
+    assert len({style["color"] for style in styles.values()}) == 3 + len(others)
 
 
 def test_reached_counts_runs_that_ran_out_as_not_there() -> None:

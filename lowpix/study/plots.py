@@ -30,7 +30,9 @@ from lowpix.study.text import setting_label
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart, without yellow, which is too pale on white
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DARK = ("#882255", "#999933", "#332288")  # of Tol's, for more settings
 OWN_COLOUR = {"margin": COLOURS[0], "random": COLOURS[1], "error_depth": COLOURS[2], "stratified": COLOURS[6]}
+OWN_COLOUR["facility"] = COLOURS[5]
 """The colours of these acquisitions in every picture; other acquisitions share the remaining colours."""
 DOTTED: Any = (0, (1, 1))
 DASHES: tuple[Any, ...] = ("-", (0, (5, 1.2)), (0, (4, 1.2, 1, 1.2)))
@@ -242,11 +244,12 @@ def setting_styles(privileged: Mapping[str, bool]) -> dict[str, dict[str, Any]]:
     An acquisition in OWN_COLOUR has its own colour; the others take the remaining colours in turn. Privileged
     settings are dotted. Other settings with the same colour differ in their dashes.
     """
-    others = cycle(colour for colour in COLOURS if colour not in OWN_COLOUR.values())
+    others = cycle(colour for colour in (*COLOURS, *DARK) if colour not in OWN_COLOUR.values())
     used = Counter[str]()
     styles = {}
     for name, dotted in privileged.items():
-        colour = OWN_COLOUR.get(name.rpartition("-")[2]) or next(others)
+        own = (OWN_COLOUR[part] for part in name.split("-") if part in OWN_COLOUR)
+        colour = next(own, None) or next(others)
         styles[name] = {"color": colour, "linestyle": DOTTED if dotted else DASHES[used[colour] % len(DASHES)]}
         used[colour] += 1
     return styles
