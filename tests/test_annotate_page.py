@@ -246,8 +246,12 @@ def test_the_page_says_which_images_help_and_what_each_took(
             page.keyboard.press("Enter")
         says(page, "Answers for the last finished images: 9, 5, 4")
         # in one go, because each piece of news draws it anew
-        label, bars, height = page.locator("#images svg").evaluate(
-            "s => [s.ariaLabel, s.querySelector('path').getAttribute('d'), s.getBoundingClientRect().height]"
+        label, bars, height = page.evaluate(
+            """() => {
+                const svg = document.querySelector("#images svg");
+                const bars = svg.querySelector("path").getAttribute("d");
+                return [svg.ariaLabel, bars, svg.getBoundingClientRect().height];
+            }"""
         )
         assert label == "Answers for each of 3 finished images: 9 at first, 4 lately, at most 9"
         assert [float(part) for part in re.findall(r"v([0-9.]+)z", bars)] == [9, 5, 4]

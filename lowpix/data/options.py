@@ -82,6 +82,8 @@ def reopen(settings: Mapping[str, Any], data_root: Path | None = None) -> Datase
     if "dataset" not in settings:
         raise InputError("its settings name no data set")
     split = settings.get("split")
+    if settings["dataset"] == "scenes":
+        data_root = None  # they are generated
     # all is the name of the only split of a folder without splits
     return open_dataset(settings["dataset"], data_root, split, classes=settings.get("classes"), **generated)
 
