@@ -17,6 +17,17 @@ def ratio(study: str, setting: str) -> str:
     return interval_text(row["ratio"], row["low"], row["high"], digits=3)
 
 
+def against_random(study: str) -> pd.DataFrame:
+    """Points of test mIoU against random with the interval over seeds, by setting and pixels asked."""
+    pairs = pd.read_csv(RESULTS / study / "pairs.csv").query("against == 'deeplab-random'")
+    return 100 * pairs.set_index(["setting", "asked"])[["difference", "low", "high"]]
+
+
+def shown(differences: pd.DataFrame) -> pd.DataFrame:
+    """Those whose interval excludes zero."""
+    return differences[differences["low"] * differences["high"] > 0]
+
+
 @says("results/README.md")
 def pseudo_labels_of_nuclei() -> str:
     most, few = (ratio("nuclei_dataset", f"pseudo-{budget}") for budget in (1000, 100))
@@ -45,8 +56,7 @@ def network_that_asks() -> str:
     rounds = pd.read_csv(RESULTS / "camvid_active" / "rounds.csv")
     last = 100 * rounds[rounds["asked"] == 100].groupby("setting")["miou"].mean()
     full = 100 * rounds.loc[rounds["setting"] == "full", "miou"].mean()
-    pairs = pd.read_csv(RESULTS / "camvid_active" / "pairs.csv").set_index(["setting", "against", "asked"])
-    row = 100 * pairs.loc[("deeplab-margin", "deeplab-random", 100), ["difference", "low", "high"]]
+    row = against_random("camvid_active").loc[("deeplab-margin", 100)]
     ways = f"margin gives {last['deeplab-margin']:.1f} % test mIoU and random {last['deeplab-random']:.1f}"
     more = f"in pairs over three seeds {interval_text(*row, what='points')}"
     more += f", and balent {last['deeplab-balent']:.1f}"
@@ -55,11 +65,9 @@ def network_that_asks() -> str:
 
 @says("results/README.md")
 def measures_of_balent() -> str:
-    pairs = pd.read_csv(RESULTS / "balent" / "pairs.csv").query("against == 'deeplab-random' and asked == 40")
-    rows = 100 * pairs.set_index("setting")[["difference", "low", "high"]]
-    shown = rows[rows["low"] * rows["high"] > 0]
-    assert sorted(shown.index) == ["deeplab-bald", "deeplab-margin"]
-    less, low, high = -shown.loc["deeplab-bald", ["difference", "high", "low"]]
+    rows = against_random("balent").xs(40, level="asked")
+    assert sorted(shown(rows).index) == ["deeplab-bald", "deeplab-margin"]
+    less, low, high = -rows.loc["deeplab-bald", ["difference", "high", "low"]]
     margin = interval_text(*rows.loc["deeplab-margin"], what="points")
     return f"margin is ahead of random by {margin} and bald behind by {interval_text(less, low, high)}; of balent"
 
@@ -75,8 +83,7 @@ def test_no_measure_of_disagreement_is_ahead_of_another() -> None:
 
 @says("results/README.md")
 def balent_after_four_rounds() -> str:
-    pairs = pd.read_csv(RESULTS / "camvid_active" / "pairs.csv").set_index(["setting", "against", "asked"])
-    row = 100 * pairs.loc[("deeplab-balent", "deeplab-random", 100), ["difference", "low", "high"]]
+    row = against_random("camvid_active").loc[("deeplab-balent", 100)]
     rounds = pd.read_csv(RESULTS / "camvid_active" / "rounds.csv").query("asked == 40")
     miou = 100 * rounds.groupby("setting")["miou"].mean()
     level = f"{miou['deeplab-balent']:.1f} and {miou['deeplab-random']:.1f} %"
@@ -125,16 +132,15 @@ def one_budget_in_three_ways_on_camvid() -> str:
 
 @says("results/README.md")
 def networks_that_ask_for_nuclei() -> str:
-    pairs = pd.read_csv(RESULTS / "nuclei_active" / "pairs.csv")
-    against = pairs.query("against == 'deeplab-random'").set_index(["setting", "asked"])
-    against[["difference", "low", "high"]] *= 100
-    shown = against[against["low"] * against["high"] > 0][["difference", "low", "high"]]
-    assert list(shown.index) == [("deeplab-power_bald", 30)]
+    against = against_random("nuclei_active")
+    ((excluding, row),) = shown(against).iterrows()
+    assert excluding == ("deeplab-power_bald", 30)
     assert (against.loc["deeplab-margin", "difference"] > 0).all()
-    margin = against.loc[("deeplab-margin", 50), ["difference", "low", "high"]]
+    margin = against.loc[("deeplab-margin", 50)]
+    pairs = pd.read_csv(RESULTS / "nuclei_active" / "pairs.csv")
     full = pairs.query("against == 'full' and asked == 50").set_index("setting")["ratio"]
     shares = f"{full['deeplab-margin']:.2f} of the mIoU of full label maps, random {full['deeplab-random']:.2f}"
-    first = f"excludes zero, {interval_text(*shown.iloc[0], what='points')}. Margin's at 50 is"
+    first = f"excludes zero, {interval_text(*row, what='points')}. Margin's at 50 is"
     second = f"{interval_text(*margin, what='points')}: a seed moves a network by more."
     return f"{first} {second} There margin has {shares}"
 
@@ -162,10 +168,8 @@ def networks_trained_again() -> str:
     summary = pd.read_csv(RESULTS / "camvid_active" / "summary.csv").dropna(subset="miou_again")
     most = 100 * (summary["miou_again"] - summary["miou"]).abs().max()
     again = 100 * summary.groupby("setting")["miou_again"].mean()
-    pairs = pd.read_csv(RESULTS / "camvid_active" / "pairs.csv").query(
-        "against == 'deeplab-random' and asked == 100"
-    )
-    tied = pairs[pairs["low"] * pairs["high"] < 0]["setting"].str.removeprefix("deeplab-")
+    last = against_random("camvid_active").xs(100, level="asked")
+    tied = last.index.difference(shown(last).index).str.removeprefix("deeplab-")
     ways = f"{' and '.join(tied)}, of which no difference to random is shown over seeds"
     come = " and ".join(f"{again[f'deeplab-{way}']:.1f}" for way in tied)
     return f"on the same pixels, a run moves by up to {most:.1f} points, and {ways}, come to {come}"
