@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lowpix.data import IGNORE, open_dataset
+from lowpix.data.options import DataOptions, open_data
 from lowpix.data.scenes import CLASSES, Scenes
 from lowpix.errors import InputError
 
@@ -107,4 +108,4 @@ def test_options_out_of_range(option: dict, message: str) -> None:
 
 def test_a_folder_that_would_not_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"--data-root {tmp_path}: scenes are generated: name --dataset folder"):
-        open_dataset("scenes", tmp_path)
+        open_data(DataOptions(data_root=tmp_path))

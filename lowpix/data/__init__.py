@@ -68,8 +68,6 @@ def open_dataset(
         return Joined(split, opened)
     if opener is open_folder:
         return open_folder(data_root, split, classes)
-    if opener is Scenes and data_root is not None:
-        raise InputError(f"--data-root {data_root}: scenes are generated: name --dataset folder, or another one")
     if classes is not None:
         raise InputError(f"--classes {classes}: only a folder needs them; {name} has its own")
     if opener is Scenes:

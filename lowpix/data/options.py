@@ -56,8 +56,12 @@ def open_data(options: DataOptions, split: str | None = None, seed: int = 0) -> 
     """The data set that the options name; `split`, if given, replaces theirs. `seed` is for generated scenes.
 
     Raises:
-        InputError: unknown name or split, no files, or an option out of range.
+        InputError: unknown name or split, no files, an option out of range, or a folder that would not be read.
     """
+    if options.dataset == "scenes" and options.data_root is not None:
+        raise InputError(
+            f"--data-root {options.data_root}: scenes are generated: name --dataset folder, or another"
+        )
     return open_dataset(
         options.dataset,
         options.data_root,
@@ -82,8 +86,6 @@ def reopen(settings: Mapping[str, Any], data_root: Path | None = None) -> Datase
     if "dataset" not in settings:
         raise InputError("its settings name no data set")
     split = settings.get("split")
-    if settings["dataset"] == "scenes":
-        data_root = None  # they are generated
     # all is the name of the only split of a folder without splits
     return open_dataset(settings["dataset"], data_root, split, classes=settings.get("classes"), **generated)
 

@@ -77,13 +77,15 @@ def annotated_splits(
     person's, or the training images have label maps.
 
     Raises:
-        InputError: no image is finished, or no setting is left.
+        InputError: no image is finished, none of these is in the data set, or no setting is left.
     """
     folder = options.image_study
     if folder is None or finished is None:
         return None
     train = opener(options.split)
     names = spread([name for name in train.images if name in finished], options.limit)
+    if not finished:
+        raise InputError(f"{folder}: no image is finished")
     if not names:
         raise InputError(
             f"{folder}: none of its images is in {train.name}, split {train.split}: name the photographs by "
