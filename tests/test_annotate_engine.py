@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from PIL import Image
 
 from lowpix.annotate import Project
 from lowpix.annotate.bench import Bench
+from lowpix.annotate.store import Answer
 from lowpix.reveal.session import ImageSession
 
 
@@ -59,6 +61,62 @@ def test_a_fault_that_passes_is_over_with_the_next_answer(
     person.answer(1, 2)
     assert person.engine.view(1)["fault"] is None
     done(person)
+    assert project.unfinished() == 0
+    assert labelled(project) == ["photo_0"]
+
+
+def test_networks_that_a_full_disk_kept_from_their_file_are_written_when_there_is_room(
+    person: Person, project: Project, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Though nothing is learned from the next answer, so that no network is trained again."""
+    file = project.out / "restart/photo_0.safetensors"
+    wait_for("rest", lambda: not person.engine._stale)
+    before = file.read_bytes()
+
+    def full(self: ImageSession, file: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ImageSession, "save_networks", full)
+        row, column, kind = person.question(1, None)
+        person.do(type="answer", image=1, row=row, column=column, answer=0, kind=kind, seconds=1)
+        wait_for("the fault", lambda: person.engine.view(1)["fault"])
+    assert file.read_bytes() == before
+    person.do(type="audit", image=1)
+    wait_for("a new file", lambda: file.read_bytes() != before)
+    session = person.engine._benches[1].session
+    assert session is not None
+    session.save_networks(tmp_path / "now.safetensors")
+    assert file.read_bytes() == (tmp_path / "now.safetensors").read_bytes()
+
+
+def test_an_image_that_is_done_again_while_it_is_taken_back_is_saved(
+    person: Person, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Enter, undo and Enter again: the third comes while the engine finds that it need not finish the image."""
+    store, whole, whole_image = person.store, person.engine._finish, person.store.image
+    threads: list[Thread] = []
+
+    def finish(number: int, bench: Bench, answers: list[Answer]) -> None:
+        if not threads:
+            person.do(type="undo")
+            patch.setattr(store, "image", image)
+        whole(number, bench, answers)
+
+    def image(number: int) -> Any:
+        found = whole_image(number)
+        if not threads:
+            request = {"type": "status", "image": 1, "status": "done"}
+            threads.append(Thread(target=person.do, kwargs=request))
+            threads[0].start()
+            threads[0].join(0.5)  # it waits for the engine, and the engine must not wait for it
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(person.engine, "_finish", finish)
+        person.do(type="status", image=1, status="done")
+        wait_for("the third request", lambda: threads and not threads[0].is_alive())
+    person.engine.finish()
     assert project.unfinished() == 0
     assert labelled(project) == ["photo_0"]
 
