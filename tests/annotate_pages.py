@@ -79,18 +79,18 @@ class Running:
     """What the server printed first."""
 
     def get(self, path: str) -> Any:
-        with urllib.request.urlopen(self.address + path, timeout=20) as reply:
+        with urllib.request.urlopen(self.address + path, timeout=60) as reply:
             return json.loads(reply.read())
 
     def post(self, path: str, body: object) -> Any:
         headers = {"content-type": "application/json"}
         request = urllib.request.Request(self.address + path, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=20) as reply:
+        with urllib.request.urlopen(request, timeout=60) as reply:
             return json.loads(reply.read())
 
     def view(self, image: int) -> Any:
         """What the page is told of an image."""
-        with urllib.request.urlopen(f"{self.address}api/live/{image}", timeout=20) as lines:
+        with urllib.request.urlopen(f"{self.address}api/live/{image}", timeout=60) as lines:
             return next(json.loads(line[6:]) for line in lines if line.startswith(b"data: "))
 
     def kill(self) -> None:
@@ -148,7 +148,7 @@ def rows(out: Path, table: str = "answers", what: str = "*") -> list[tuple[Any, 
         return store.execute(f"SELECT {what} FROM {table}").fetchall()
 
 
-def wait_for(what: str, holds: Any, seconds: float = 30) -> Any:
+def wait_for(what: str, holds: Any, seconds: float = 120) -> Any:
     """Wait until `holds()` gives something true, and return that."""
     until = time.monotonic() + seconds
     while not (found := holds()):

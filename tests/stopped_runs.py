@@ -43,13 +43,13 @@ def stop(
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as process:
         try:
-            until = time.monotonic() + 120
+            until = time.monotonic() + 240
             while len(files := list(out.glob(pattern))) < count:
                 assert process.poll() is None, process.communicate()[1]
-                assert time.monotonic() < until, f"{len(files)} of {count} files after two minutes"
+                assert time.monotonic() < until, f"{len(files)} of {count} files after four minutes"
                 time.sleep(0.002)
             os.killpg(process.pid, how)
-            complaint = process.communicate(timeout=60)[1]
+            complaint = process.communicate(timeout=240)[1]
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)

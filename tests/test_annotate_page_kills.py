@@ -51,7 +51,7 @@ def survive(tmp_path: Path, browser: Any, faults: list[str], kills: int) -> None
         assert given >= 3
         expected += given
         running = start(photos, port=port)
-        page.wait_for_function("() => document.getElementById('unsaved').textContent === ''", timeout=30_000)
+        page.wait_for_function("() => document.getElementById('unsaved').textContent === ''", timeout=60_000)
         answers = standing(running)
         assert len(answers) == expected  # nothing lost, nothing twice
         assert len({(row, column) for row, column, *_ in answers}) == len(answers)

@@ -7,8 +7,9 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -199,13 +200,22 @@ def test_a_page_hears_that_another_image_is_done(tmp_path: Path) -> None:
     """It shows how many are done, and goes to the next one that is not."""
     with served(photographs(tmp_path / "photos", 2)) as server:
         wait_for("the size", lambda: server.view(1)["size"])
-        with urllib.request.urlopen(f"{server.address}api/live/2", timeout=8) as lines:
-            news = (json.loads(line[6:]) for line in lines if line.startswith(b"data: "))
-            assert any(view["work"] == "ready" for view in news)
+        with urllib.request.urlopen(f"{server.address}api/live/2", timeout=60) as lines:
+            assert any(view["work"] == "ready" for view in news(lines))
             time.sleep(0.5)  # until there is no other news that would tell it
             status = {"uid": "status of 1", "type": "status", "image": 1, "status": "done"}
             server.post("api/do", [an_answer("answer to 1"), status])
-            assert any(view["images"][0][2] == "done" for view in news)
+            assert any(view["images"][0][2] == "done" for view in news(lines))
+
+
+def news(lines: Iterable[bytes]) -> Iterator[Any]:
+    """What a page is told within a minute. Lines that only keep the connection open come every ten seconds."""
+    until = time.monotonic() + 60
+    for line in lines:
+        if line.startswith(b"data: "):
+            yield json.loads(line[6:])
+        if time.monotonic() > until:
+            return
 
 
 def test_a_page_of_another_folder_cannot_post(running: Running) -> None:
