@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from lowpix.study.intervals import drawn_miou
+from studies.cells import signed
 
 RESULTS = Path(__file__).parents[1] / "results"
 RUN = ["setting", "seed", "round"]
@@ -86,8 +87,8 @@ def _against_random(pairs: pd.DataFrame, setting: str) -> list[str]:
     if own.empty:
         return ["", ""]
     last = own.iloc[-1]
-    over_images = _interval(*last[["difference", "images_low", "images_high"]])
-    return ["" if last["seeds"] == 1 else _interval(*last[["difference", "low", "high"]]), over_images]
+    over_images = _points(*last[["difference", "images_low", "images_high"]])
+    return ["" if last["seeds"] == 1 else _points(*last[["difference", "low", "high"]]), over_images]
 
 
 def three_ways() -> Rows:
@@ -107,7 +108,7 @@ def three_ways() -> Rows:
             means = 100 * table[table["way"] == way][["label_accuracy", "label_miou", "miou"]].mean()
             less = means["miou"] - 100 * table.loc[table["way"] == "asks", "miou"].mean()
             low, high = np.quantile(drawn[way] - drawn["asks"], [0.025, 0.975])
-            against = "" if way == "asks" else _interval(less / 100, low, high)
+            against = "" if way == "asks" else _points(less / 100, low, high)
             cells = [f"{mean:.1f}" for mean in means]
             # the pixels that were asked are right, and there are no others
             yield [title, name, *(["", "", cells[2]] if way == "asks" else cells), against]
@@ -136,7 +137,7 @@ def pixelpick() -> Rows:
         row = pd.read_csv(folder / "summary.csv").iloc[0]
         base = pd.read_csv(RESULTS / FIRST_ROW / "summary.csv").iloc[0]
         ends = np.quantile(_last_drawn(study) - first, [0.025, 0.975])
-        against = "" if study == FIRST_ROW else _interval(row["miou"] - base["miou"], *ends)
+        against = "" if study == FIRST_ROW else _points(row["miou"] - base["miou"], *ends)
         near = 100 * pd.read_csv(folder / "rounds.csv")["near_border"].iloc[-1]
         yield [
             name.format(near=near),
@@ -154,7 +155,6 @@ def _last_drawn(study: str) -> np.ndarray:
     return drawn
 
 
-def _interval(value: float, low: float, high: float) -> str:
-    """A difference in points with its interval, bold if that excludes zero."""
-    text = f"{100 * value:+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]".replace("-", "−")
-    return f"**{text}**" if low > 0 or high < 0 else text
+def _points(value: float, low: float, high: float) -> str:
+    """A difference of shares, in points."""
+    return signed(100 * value, 100 * low, 100 * high, 1)

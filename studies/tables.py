@@ -1,7 +1,7 @@
 """python -m studies.tables: write the tables of README.md and results/README.md from the tables in results/.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function of this file or of
-`active_tables.py`.
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function of this file, of
+`headline_tables.py` or of `active_tables.py`.
 """
 
 import re
@@ -17,9 +17,10 @@ from lowpix.storage import write_bytes
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import IMAGES
 from lowpix.study.intervals import interval
-from lowpix.study.overview import median_to_target
 from lowpix.study.tables import pixels_to, pixels_to_stay
 from studies.active_tables import balent, camvid_active, nuclei_active, pixelpick, three_ways
+from studies.cells import signed
+from studies.headline_tables import median, pixels, pixels_in_pairs
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -38,30 +39,6 @@ def written(page: str) -> str:
 def _markdown(rows: Rows) -> str:
     head, *body = ("| " + " | ".join(row) + " |\n" for row in rows)
     return "".join([head, "|---" * (head.count("|") - 1) + "|\n", *body])
-
-
-def pixels() -> Rows:
-    """Median pixels to three accuracies, and the share of runs that got there."""
-    yield ["", "chosen by", "90 %", "95 %", "98 %"]
-    names = {"camvid_image": "**CamVid**, 32 train images, 11 classes, 360×480"}
-    names["nuclei_image"] = "**nuclei**, 30 test images, 2 classes, 256×256 to 360×360"
-    for study, name in names.items():
-        curves = Study(RESULTS / study, IMAGES).tables().curves
-        for acquisition in ("margin", "random", "error_depth"):
-            rounds = curves[curves["acquisition"] == acquisition]
-            cells = [_median(rounds, target) for target in (0.9, 0.95, 0.98)]
-            yield [name, "*error_depth, privileged*" if acquisition == "error_depth" else acquisition, *cells]
-            name = ""
-
-
-def _median(rounds: pd.DataFrame, target: float) -> str:
-    found = pixels_to(rounds, target)
-    last = rounds.groupby(["setting", "image", "seed"])["revealed"].max().reset_index()["revealed"]
-    summary = found.assign(pixels_to_target=found["pixels"], revealed=last)
-    median = median_to_target(summary).median
-    reached = 1 - found["censored"].mean()
-    share = "" if reached == 1 else f" ({100 * reached:.0f} %)"
-    return ("–" if median.censored else median.text()) + share
 
 
 def acquisitions() -> Rows:
@@ -165,7 +142,7 @@ def to98() -> Rows:
         curves = Study(RESULTS / f"to98_{data}", IMAGES).tables().curves
         for setting, label in (("mlp-facility-edges", "facility, edges"), ("mlp-margin", "margin")):
             rounds = curves[curves["setting"] == setting]
-            yield [name, label, *(_median(rounds, target) for target in (0.9, 0.95, 0.98))]
+            yield [name, label, *(median(rounds, target) for target in (0.9, 0.95, 0.98))]
             name = ""
 
 
@@ -305,14 +282,14 @@ def _pair(
 def _interval(row: pd.Series, digits: int, scale: float = 1) -> str:
     """A difference with its interval, bold if that excludes zero."""
     value, low, high = (scale * row[name] for name in ("value", "low", "high"))
-    text = f"{value:+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]".replace("-", "−")
-    return f"**{text}**" if low > 0 or high < 0 else text
+    return signed(value, low, high, digits)
 
 
 TABLES: dict[str, Callable[[], Rows]] = {
     made.__name__: made
     for made in (
         pixels,
+        pixels_in_pairs,
         acquisitions,
         acquisitions_at_the_end,
         agreement,
