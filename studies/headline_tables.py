@@ -1,4 +1,4 @@
-"""The tables of the headline, for `tables.py`: what the default needs on images that it was not chosen on."""
+"""Tables of what the default needs on images that it was not chosen on, for `tables.py`."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -28,6 +28,12 @@ WAYS = {
 }
 TARGETS = (0.85, 0.9, 0.95, 0.98)
 MOST = 1000  # revealed pixels at which a run ends that has not reached 98 %
+NOISE = {
+    "camvid": ("**CamVid**, 24 test images, to 90 %", 0.9),
+    "nuclei": ("**nuclei**, 30 test images, to 95 %", 0.95),
+}
+WRONG = (0, 2, 5)  # percent of the answers
+BUDGET = 300  # revealed pixels of each run with wrong answers
 
 Rows = Iterable[list[str]]
 
@@ -98,3 +104,25 @@ def difference(by_image: pd.Series, digits: int, together: int) -> str:
     groups = pd.Series(by_image.index, index=by_image.index)
     low, high = interval(by_image, groups, 1 - 0.05 / together)
     return signed(by_image.mean(), low, high, digits)
+
+
+def noise() -> Rows:
+    """What wrong answers cost the default: pixels to an accuracy, and accuracy and mIoU at the end, in pairs."""
+    yield ["", "wrong answers", "pixels", "more", "accuracy", "change, points", "mIoU", "change, points"]
+    for data, (name, target) in NOISE.items():
+        found = {wrong: _of_noise(curves_of(f"{data}_noise_{wrong}"), target) for wrong in WRONG}
+        for wrong, own in found.items():
+            cells = []
+            for column, digits in (("pixels", 0), ("accuracy", 1), ("miou", 1)):
+                change = own[column] - found[0][column]
+                cells.append(f"{own[column].mean():.{digits}f}")
+                cells.append(difference(change, digits, len(WRONG) - 1) if wrong else "")
+            yield [name, f"{wrong} %", *cells]
+            name = ""
+
+
+def _of_noise(curves: pd.DataFrame, target: float) -> pd.DataFrame:
+    """By image, means over seeds: pixels to the target, BUDGET if it takes more, and percent right at the end."""
+    last = curves.sort_values("round").groupby(["image", "seed"])[["accuracy", "miou"]].last()
+    at_the_end = 100 * last.groupby("image").mean()
+    return at_the_end.assign(pixels=pixels_by_image(curves, DEFAULT, target, BUDGET))

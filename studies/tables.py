@@ -20,7 +20,7 @@ from lowpix.study.intervals import interval
 from lowpix.study.tables import pixels_to, pixels_to_stay
 from studies.active_tables import balent, camvid_active, nuclei_active, pixelpick, three_ways
 from studies.cells import signed
-from studies.headline_tables import median, pixels, pixels_in_pairs
+from studies.headline_tables import median, noise, pixels, pixels_in_pairs
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -290,6 +290,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
     for made in (
         pixels,
         pixels_in_pairs,
+        noise,
         acquisitions,
         acquisitions_at_the_end,
         agreement,
