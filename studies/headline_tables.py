@@ -32,7 +32,7 @@ NOISE = {
     "camvid": ("**CamVid**, 24 test images, to 90 %", 0.9),
     "nuclei": ("**nuclei**, 30 test images, to 95 %", 0.95),
 }
-WRONG = (0, 2, 5)  # percent of the answers
+WRONG = {0: "", 2: "_2", 5: "_5"}  # percent of the answers, and how the study's name ends
 BUDGET = 300  # revealed pixels of each run with wrong answers
 
 Rows = Iterable[list[str]]
@@ -110,7 +110,7 @@ def noise() -> Rows:
     """What wrong answers cost the default: pixels to an accuracy, and accuracy and mIoU at the end, in pairs."""
     yield ["", "wrong answers", "pixels", "more", "accuracy", "change, points", "mIoU", "change, points"]
     for data, (name, target) in NOISE.items():
-        found = {wrong: _of_noise(curves_of(f"{data}_noise_{wrong}"), target) for wrong in WRONG}
+        found = {wrong: _of_noise(curves_of(f"{data}_noise{end}"), target) for wrong, end in WRONG.items()}
         for wrong, own in found.items():
             cells = []
             for column, digits in (("pixels", 0), ("accuracy", 1), ("miou", 1)):
