@@ -140,7 +140,7 @@ def images_that_need_fewer() -> str:
     for target in (0.95, 0.98):
         default, even, _ = pixels_of_all("nuclei_image", target)
         assert default.mean() / even.mean() == pytest.approx(0.5, abs=0.05)
-    return f"on all {less[0]} images of CamVid and all {less[1]} of vnc, on average less than half"
+    return f"on all {less[0]} images of CamVid and all {less[1]} of vnc, on average more than twice as many"
 
 
 @says("results/README.md")
@@ -173,7 +173,7 @@ def cost_of_wrong_answers() -> str:
     more = (
         f"{camvid[0]} more pixels to 90 % of CamVid {camvid[1]} and {nuclei[0]} more to 95 % of nuclei {nuclei[1]}"
     )
-    return f"{more}, and less than a point of accuracy at 300"
+    return f"{more}, and less than a point of accuracy is lost at 300"
 
 
 @says("results/README.md")
