@@ -39,7 +39,7 @@ Rows = Iterable[list[str]]
 
 
 def curves_of(study: str) -> pd.DataFrame:
-    """The rounds of a study of the headline."""
+    """The rounds of an image study."""
     return Study(RESULTS / study, IMAGES).tables().curves
 
 
@@ -94,7 +94,11 @@ def _groups() -> Iterator[tuple[str, pd.DataFrame]]:
 
 def pixels_by_image(curves: pd.DataFrame, way: str, target: float, most: int = MOST) -> pd.Series:
     """Pixels by image, the mean over seeds; `most` for a run that needs more."""
-    runs = pixels_to(curves[curves["acquisition"] == way], target)
+    return capped(pixels_to(curves[curves["acquisition"] == way], target), most)
+
+
+def capped(runs: pd.DataFrame, most: int) -> pd.Series:
+    """Pixels by image of what `pixels_to` found, the mean over seeds; `most` for a run that needs more."""
     found = runs["pixels"].astype(float).fillna(most).clip(upper=most)
     return found.groupby(runs["image"]).mean()
 

@@ -20,7 +20,7 @@ from lowpix.study.intervals import interval
 from lowpix.study.tables import pixels_to, pixels_to_stay
 from studies.active_tables import balent, camvid_active, nuclei_active, pixelpick, three_ways
 from studies.cells import signed
-from studies.headline_tables import median, noise, pixels, pixels_in_pairs
+from studies.headline_tables import capped, curves_of, median, noise, pixels, pixels_in_pairs
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -81,8 +81,8 @@ def agreement() -> Rows:
 
 def resolution() -> Rows:
     """Mean pixels of the same scenes at three sizes, first passage and staying, and ratios to the largest."""
-    curves = {rows: Study(RESULTS / "camvid_resolution" / str(rows), IMAGES).tables().curves for rows in (90, 180)}
-    largest = Study(RESULTS / "defaults_camvid", IMAGES).tables().curves
+    curves = {rows: curves_of(f"camvid_resolution/{rows}") for rows in (90, 180)}
+    largest = curves_of("defaults_camvid")
     largest = largest[largest["setting"] == "mlp-facility-edges"]
     curves[360] = largest[largest["image"].isin(curves[90]["image"])]
     targets = (0.85, 0.9, 0.95)
@@ -90,19 +90,13 @@ def resolution() -> Rows:
     for rows, rounds in curves.items():
         cells = []
         for target in targets:
-            first, stays = (_capped(of(rounds, target)) for of in (pixels_to, pixels_to_stay))
-            ratios = np.log(first / _capped(pixels_to(curves[360], target)))
+            first, stays = (capped(of(rounds, target), LAST) for of in (pixels_to, pixels_to_stay))
+            ratios = np.log(first / capped(pixels_to(curves[360], target), LAST))
             ends = interval(ratios, pd.Series(ratios.index, index=ratios.index), 0.95)
             middle, low, high = np.exp([ratios.mean(), *ends])
             against = "" if rows == 360 else f"× {middle:.2f} [{low:.2f}, {high:.2f}]"
             cells += [f"{first.mean():.0f}", f"{stays.mean():.0f}", against]
         yield [f"{rows} × {rows * 4 // 3}", *cells]
-
-
-def _capped(runs: pd.DataFrame) -> pd.Series:
-    """Pixels by image, the mean over seeds; LAST for a run that needs more."""
-    pixels = runs["pixels"].astype(float).fillna(LAST).clip(upper=LAST)
-    return pixels.groupby(runs["image"]).mean()
 
 
 def defaults() -> Rows:
@@ -139,7 +133,7 @@ def to98() -> Rows:
     yield ["six images each, two seeds", "", "90 %", "95 %", "98 %"]
     for data in ("camvid", "vnc", "nuclei"):
         name = f"**{'CamVid' if data == 'camvid' else data}**"
-        curves = Study(RESULTS / f"to98_{data}", IMAGES).tables().curves
+        curves = curves_of(f"to98_{data}")
         for setting, label in (("mlp-facility-edges", "facility, edges"), ("mlp-margin", "margin")):
             rounds = curves[curves["setting"] == setting]
             yield [name, label, *(median(rounds, target) for target in (0.9, 0.95, 0.98))]

@@ -15,6 +15,7 @@ from lowpix.study.image_runs import IMAGES
 from lowpix.study.intervals import interval
 from lowpix.study.tables import pixels_to
 from studies import headline_tables, tables
+from studies.headline_tables import curves_of
 
 DEFAULT, MARGIN = "mlp-facility-edges", "mlp-margin"
 
@@ -27,10 +28,6 @@ def test_tables_are_as_written_by_their_script(page: Path) -> None:
 
 
 # Figures within sentences
-
-
-def curves_of(study: str) -> pd.DataFrame:
-    return Study(RESULTS / study, IMAGES).tables().curves
 
 
 def at(curves: pd.DataFrame, setting: str, pixels: int, column: str = "accuracy") -> pd.Series:
@@ -115,7 +112,7 @@ def missed_by_intervals() -> str:
 
 @says("results/README.md")
 def medians_of_the_headline() -> str:
-    curves = headline_tables.curves_of("camvid_image")
+    curves = curves_of("camvid_image")
     default = curves[curves["acquisition"] == headline_tables.DEFAULT]
     middle, high, higher = (headline_tables.median(default, target).split()[0] for target in (0.9, 0.95, 0.98))
     assert higher == "–"
@@ -125,7 +122,7 @@ def medians_of_the_headline() -> str:
 
 def pixels_of_all(study: str, target: float) -> list[pd.Series]:
     """Pixels by image of the default, of evenly spread and of random pixels."""
-    curves = headline_tables.curves_of(study)
+    curves = curves_of(study)
     return [headline_tables.pixels_by_image(curves, way, target) for way in ("facility", "stratified", "random")]
 
 
