@@ -68,7 +68,9 @@ def test_one_runs_from_the_command_line(tmp_path: Path) -> None:
     assert run.returncode == 0, run.stderr
     table = pd.read_csv(out)
     assert list(table)[:5] == COLUMNS
-    assert (table["value"] > 0).all()
+    differences = table["what"] == "softmax_and_score"  # of two short times: noise can make it negative
+    assert (table["value"][~differences] > 0).all()
+    assert differences.sum() == 1
     assert table["what"].str.contains("floor").any()
 
 

@@ -128,7 +128,8 @@ def test_several_write_at_once(tmp_path: Path) -> None:
     writers = [subprocess.Popen([*command, own], stderr=subprocess.PIPE, text=True) for own in "xyz"]
     assert [writer.communicate()[1] for writer in writers] == ["", "", ""]
     seal = Seal(tmp_path)
-    lines = seal.file.read_text().splitlines()
+    # a process that sees half of another's write begins a new line: the seal may have empty lines
+    lines = [line for line in seal.file.read_text().splitlines() if line]
     assert len(lines) == 3 * 60 * 2
     assert len(seal.digests()["table.csv"]) == 3 * 60
     seal.require_unchanged()

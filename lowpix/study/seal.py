@@ -120,7 +120,8 @@ class Seal:
             naming(self.file),
             self.file.open("ab", buffering=0) as seal,
         ):  # in one write, so that lines of two processes never mix
-            if seal.tell() and _last_byte(self.file) != b"\n":  # a kill left the last line incomplete
+            # a kill left the last line incomplete, or another process is writing it: then an empty line results
+            if seal.tell() and _last_byte(self.file) != b"\n":
                 lines = b"\n" + lines
             while lines:  # a full disk can cut a write short
                 lines = lines[seal.write(lines) :]
