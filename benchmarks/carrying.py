@@ -165,7 +165,7 @@ def compare(table: pd.DataFrame, answers: int) -> pd.DataFrame:
     rows = []
     for what, values in measures.items():
         by_network = values.unstack()
-        for learned_from in by_network.columns.drop(0):
+        for learned_from in by_network.columns.drop([0]):
             pair = by_network[[0, learned_from]].dropna()
             more = pair[learned_from] - pair[0]
             low, high = interval(more, pd.Series(more.index, more.index), LEVEL)

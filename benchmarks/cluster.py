@@ -184,16 +184,19 @@ def _run(image: str, options: Options) -> Run:
             "labels": [np.zeros(7, np.uint8)] * options.rounds,
         }
     )
-    facts = {
+    facts: dict[str, Any] = {
         "network": "mlp",
         "acquisition": "margin",
         "selection": "top",
         "oracle": "label map",
         "stop": "budget",
+        "dataset": "scenes",
+        "setting": "mlp-margin",
+        "void": "never asked",
     }
     rounds["fraction"] = rounds["revealed"] / pixels
-    named = {"dataset": "scenes", "setting": "mlp-margin", "image": image, "seed": 0, "void": "never asked"}
-    return Run(**facts, **named, privileged=False, target=0.98, classes=6, pixels=pixels, rounds=rounds)
+    facts |= {"privileged": False, "target": 0.98, "classes": 6}
+    return Run(**facts, image=image, seed=0, pixels=pixels, rounds=rounds)
 
 
 def _listing(options: Options) -> Iterator[Row]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -59,8 +60,12 @@ def populations(options: Options) -> dict[str, tuple[Draw, float]]:
     }
     for setting in options.settings:
         values = (pixels[setting] - pixels[options.baseline]).to_numpy(float)
-        found[f"{setting} - {options.baseline}"] = (lambda n, v=values: draw.choice(v, n)), float(values.mean())
+        found[f"{setting} - {options.baseline}"] = partial(_resampled, values, draw), float(values.mean())
     return found
+
+
+def _resampled(values: NDArray[np.float64], draw: np.random.Generator, count: int) -> NDArray[np.float64]:
+    return draw.choice(values, count)
 
 
 def measure(options: Options) -> Iterator[Row]:
@@ -70,9 +75,10 @@ def measure(options: Options) -> Iterator[Row]:
     for count in options.images:
         for name, (draw, mean) in populations(options).items():
             for _ in range(samples):
-                values = pd.Series(draw(count))
+                values = draw(count)
                 for level in options.levels:
-                    both = interval(values, pd.Series(values.index), level), bca(values.to_numpy(), level)
+                    series = pd.Series(values)
+                    both = interval(series, pd.Series(series.index), level), bca(values, level)
                     ours, theirs = (float(not low <= mean <= high) for low, high in both)
                     yield Row(f"{count} images: {name}", ours, f"share missed at {100 * level:g} %", theirs)
                 bar.update()

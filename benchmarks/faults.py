@@ -319,7 +319,7 @@ def _fuzz(times: int, draw: random.Random) -> Iterator[tuple[str, str]]:
     for _ in range(times):
         command = draw.choice(commands)
         kind = import_module(f"lowpix.{command}").Options
-        given = {"studies": (Path("x"),)} if command == "compare" else {}
+        given: dict[str, object] = {"studies": (Path("x"),)} if command == "compare" else {}
         given |= {"photos": Path("x"), "model": Path("x")} if command == "predict" else {}
         name = draw.choice([field.name for field in fields(kind)])
         try:

@@ -16,7 +16,7 @@ from time import sleep
 from typing import Any
 
 import numpy as np
-import psutil  # type: ignore[import-untyped]
+import psutil
 from PIL import Image
 
 from benchmarks.report import Row, write_table

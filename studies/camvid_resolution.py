@@ -45,7 +45,8 @@ def shrink(camvid: Dataset, factor: int, folder: Path) -> None:
     for name in IMAGES:
         labels = camvid.labels(name)
         assert labels is not None
-        small = block_reduce(camvid.image(name), (factor, factor, 1), np.mean).round().astype(np.uint8)
+        means = block_reduce(camvid.image(name), (factor, factor, 1), np.mean)  # type: ignore[no-untyped-call]
+        small = means.round().astype(np.uint8)
         Image.fromarray(small).save(folder / "images" / f"{name}.png")
         one = labels[factor // 2 :: factor, factor // 2 :: factor]
         Image.fromarray(one).save(folder / "labels" / f"{name}.png")

@@ -91,7 +91,7 @@ def resolution() -> Rows:
         cells = []
         for target in targets:
             first, stays = (capped(of(rounds, target), LAST) for of in (pixels_to, pixels_to_stay))
-            ratios = np.log(first / capped(pixels_to(curves[360], target), LAST))
+            ratios = (first / capped(pixels_to(curves[360], target), LAST)).map(np.log)
             ends = interval(ratios, pd.Series(ratios.index, index=ratios.index), 0.95)
             middle, low, high = np.exp([ratios.mean(), *ends])
             against = "" if rows == 360 else f"× {middle:.2f} [{low:.2f}, {high:.2f}]"
@@ -263,7 +263,8 @@ def order() -> Rows:
     pairs = pd.read_csv(RESULTS / "camvid_order" / "order_pairs.csv").set_index(["quantity", "against"])
     yield ["against", "accuracy, points", "mIoU, points"]
     for arm, name in names.items():
-        yield [name, *(_interval(pairs.loc[(quantity, arm)], 1, 100) for quantity in ("accuracy", "miou"))]
+        rows = pairs.loc[[("accuracy", arm), ("miou", arm)]]
+        yield [name, *(_interval(row, 1, 100) for _, row in rows.iterrows())]
 
 
 def _settings(study: str) -> list[str]:
