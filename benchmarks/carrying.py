@@ -28,9 +28,9 @@ from lowpix.annotate.carried import carried_over
 from lowpix.annotate.engine import NETWORK, Engine
 from lowpix.annotate.frame import Frame
 from lowpix.annotate.requests import do
+from lowpix.annotate.stop import Stop
 from lowpix.annotate.store import Answer, Store
 from lowpix.annotate.teacher import Trained, network_file
-from lowpix.annotate.view import Stop
 from lowpix.command import run
 from lowpix.data import Dataset, open_dataset, spread
 from lowpix.errors import WorkError

@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from lowpix.annotate import Options, Project
 from lowpix.annotate.engine import Engine
 from lowpix.annotate.requests import do
-from lowpix.annotate.view import Stop
+from lowpix.annotate.stop import Stop
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload(

@@ -135,6 +135,33 @@ def test_an_image_that_was_forgotten_is_read_again_when_it_is_answered(
     wait_for("questions", lambda: person.engine.view(1)["questions"])
 
 
+def test_an_image_that_another_page_shows_is_kept(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowpix.annotate.engine.LOADED", 1)
+    wait_for("rest", lambda: not person.engine._stale)
+    with person.engine.shown(1):
+        for image in (2, 3, 4):
+            person.look_at(image)
+            wait_for("its networks", lambda image=image: person.engine.view(image)["work"] == "ready")
+        wait_for("no room", lambda: person.engine.view(2)["size"] is None)
+        assert person.engine.view(1)["questions"]
+    person.look_at(2)
+    wait_for("no room", lambda: person.engine.view(1)["size"] is None)
+
+
+def test_no_training_begins_at_the_end(person: Person, project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lowpix.annotate.teacher.FIRST", 1)
+    begun: list[str] = []
+    monkeypatch.setattr(project.teacher.trainer, "start", lambda *given: begun.append(given[2]))
+    assert project.ends  # since it only exports
+    done(person)
+    project.ends = False
+    person.look_at(2)
+    person.answer(2, 6)
+    done(person, 2)
+    wait_for("a training", lambda: begun)
+    assert begun == ["A network of 2 images"]
+
+
 def test_a_network_that_comes_between_two_steps_of_a_round(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,8 +22,10 @@ from lowpix.annotate.audit import estimate
 from lowpix.annotate.bench import Bench
 from lowpix.annotate.coco import compressed, run_lengths
 from lowpix.annotate.frame import Frame
+from lowpix.annotate.project import _file
+from lowpix.annotate.requests import do
+from lowpix.annotate.stop import Stop
 from lowpix.annotate.store import Answer
-from lowpix.annotate.view import Stop
 from lowpix.dataset_study import Options as DatasetOptions
 from lowpix.dataset_study import dataset_study
 from lowpix.networks import PixelMLP
@@ -132,6 +134,15 @@ def _box(mask: NDArray[np.bool_]) -> list[int]:
     return [int(columns.min()), int(rows.min()), int(width), int(height)]
 
 
+def test_files_of_two_folders_keep_their_names_in_coco(tmp_path: Path) -> None:
+    for place in "ab":
+        photographs(tmp_path / "photos/images" / place, 1)
+    project = Project(options(tmp_path / "photos"))
+    names = [_file(project.dataset(), name) for name in project.dataset().images]
+    assert names == ["a/photo_0.png", "b/photo_0.png"]
+    project.store.close()
+
+
 @given(npst.arrays(np.bool_, st.tuples(st.integers(1, 9), st.integers(1, 300))))
 def test_run_lengths_are_cocos_own(mask: NDArray[np.bool_]) -> None:
     tools = pytest.importorskip("pycocotools.mask")
@@ -223,6 +234,40 @@ def test_a_restart_asks_the_same(photos: Path, tmp_path: Path) -> None:
     assert asked[0] == asked[1] == asked[2]
 
 
+def test_an_answer_that_is_mended_after_a_restart_is_learnt(
+    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before the networks are there, so that they find as many answers as they had learned from."""
+    project = Project(options(photos, out=tmp_path / "out"))
+    person = Person(project)
+    person.look_at(1)
+    person.answer(1, 8)
+    row, column, kind = person.question(1, None)
+    label = int(truth()[row, column])
+    answer = {"image": 1, "row": row, "column": column, "kind": kind, "seconds": 1}
+    person.do(type="answer", answer=(label + 1) % 3, **answer)
+    wait_for("trained", lambda: person.engine.view(1)["work"] == "ready")
+    wrong = person.engine.labels(1)[1].copy()  # type: ignore[index]
+    person.end()
+
+    labels = []
+    for networks in (True, False):
+        project = Project(options(photos, out=tmp_path / "out"))
+        if networks:
+            do(project.store, [{"uid": "the undo", "type": "undo"}])
+            do(project.store, [{"uid": "mended answer", "type": "answer", "answer": label, **answer}])
+        else:
+            (tmp_path / "out/restart/photo_0.safetensors").unlink()
+        person = Person(project)
+        person.look_at(1)
+        wait_for("trained", lambda: person.engine.view(1)["work"] == "ready")  # noqa: B023
+        labels.append(person.engine.labels(1)[1].copy())  # type: ignore[index]
+        person.end()
+        assert ("other answers" in capsys.readouterr().err) == networks
+    np.testing.assert_array_equal(labels[0], labels[1])
+    assert (labels[0] != wrong).any()
+
+
 def test_a_class_that_comes_in_and_answers_that_are_taken_back(photos: Path, tmp_path: Path) -> None:
     project = Project(options(photos, out=tmp_path / "out"))
     person = Person(project)
@@ -248,7 +293,8 @@ def test_a_class_that_comes_in_and_answers_that_are_taken_back(photos: Path, tmp
 
 
 def test_an_image_is_over_by_budget_and_by_audit(photos: Path, tmp_path: Path) -> None:
-    for stop, part in (Stop("budget", 7, 0.9), "7 answers"), (Stop("audit", 1000, 0.2, 10), "audit bounds"):
+    budget, audit = Stop("budget", 7, 0.9), Stop("audit", 1000, 0.2, 10)
+    for stop, part in (budget, "7 answers"), (audit, "audit bounds"), (Stop("person", 7, 0.9), "7 answers"):
         project = Project(options(photos, out=tmp_path / stop.how))
         person = Person(project, stop)
         person.look_at(1)
@@ -258,6 +304,12 @@ def test_an_image_is_over_by_budget_and_by_audit(photos: Path, tmp_path: Path) -
             person.answer(1, 20, "audit")
             wait_for("a look", lambda: person.engine.view(1)["audit"]["looks"])  # noqa: B023
         assert part in wait_for("over", lambda: person.engine.view(1)["over"])  # noqa: B023
+        if stop.how == "person":
+            assert person.engine.view(1)["status"] == "open"
+        else:
+            wait_for("done", lambda: person.engine.view(1)["status"] == "done")  # noqa: B023
+            person.engine.finish()
+            assert "1 of 4 images are labelled" in project.write()
         person.end()
 
 
@@ -372,6 +424,7 @@ def test_the_rule_that_ends_an_image_may_change_from_day_to_day(tmp_path: Path) 
         person.do(type="status", image=image, status="done")
         person.engine.finish()
         assert f"{image} of 2 images are labelled" in project.write()
+        assert "models/pseudo-1000/0.safetensors" in project.teacher.next_commands()[1]
         person.end()
     curves = pd.read_parquet(tmp_path / "photos_labelled/curves.parquet")
     assert list(curves.groupby("image")["stop"].first()) == ["person", "budget"]

@@ -1,5 +1,6 @@
 """What the server gives and refuses: hosts, origins, tokens, paths, sizes, and what breaks a rule."""
 
+import asyncio
 import http.client
 import json
 import socket
@@ -126,6 +127,8 @@ def test_no_path_outside_the_folder_is_served(running: Running, path: str) -> No
         ("/api/classes", {"name": "door", "key": "u"}),
         ("/api/classes", {"name": "door", "key": "door"}),
         ("/api/classes", {"name": "door", "class": "x"}),
+        ("/api/classes", {"name": "door", "key": ","}),
+        ("/api/classes", {"name": "grade:A", "class": 0}),
     ],
     ids=str,
 )
@@ -188,6 +191,9 @@ def test_beyond_this_computer_a_token_is_needed(tmp_path: Path) -> None:
         cookie = {"cookie": headers["set-cookie"].split(";")[0]}
         assert "HttpOnly" in headers["set-cookie"]
         assert ask(local, "/api/start", headers=cookie)[0] == 200
+        # nor do cookies of other programs on this host, however they are written
+        for other in ('prefs={"theme": "dark"}; ', "user@host=1; ", "flag; ", "name=\u00e4; "):
+            assert ask(local, "/api/start", headers={"cookie": other + cookie["cookie"]})[0] == 200
         assert ask(local, "/api/do", [], {**JSON, **cookie, "origin": "http://evil.example"})[0] == 403
         # a cookie that an earlier server has left does not keep the new token out
         name = cookie["cookie"].split("=")[0]
@@ -216,6 +222,18 @@ def news(lines: Iterable[bytes]) -> Iterator[Any]:
             yield json.loads(line[6:])
         if time.monotonic() > until:
             return
+
+
+def test_only_an_answer_that_was_lost_is_called_lost() -> None:
+    from starlette.requests import Request
+
+    from lowpix.annotate.server import _failed
+
+    said = []
+    for path in ("/api/do", "/api/train"):
+        request = Request({"type": "http", "method": "POST", "path": path, "headers": [], "query_string": b""})
+        said.append(bytes(asyncio.run(_failed(request, OSError("disk full"))).body))
+    assert said == [b"the answer could not be kept: disk full", b"failed on the server: disk full"]
 
 
 def test_a_page_of_another_folder_cannot_post(running: Running) -> None:

@@ -74,6 +74,17 @@ def test_a_shown_pixel_changes_its_answer_and_undo_changes_it_back(store: Store)
     assert told(store) == [(3, 4, 0), (9, 9, 0)]
 
 
+def test_an_audit_pixel_that_is_clicked_stays_in_the_audit(store: Store) -> None:
+    """Otherwise whoever mends the mistakes that an audit found would mend the audit."""
+    do(store, [answer(1, 3, 4, kind="audit"), answer(2, 5, 6, kind="audit")])
+    (same,) = do(store, [answer(3, 3, 4, kind="shown")])
+    assert "audit" in same["ignored"]
+    do(store, [answer(4, 5, 6, 1, kind="shown")])
+    assert [(known.answer, known.kind) for known in store.answers(1)] == [(0, "audit"), (1, "audit")]
+    do(store, [undo(5)])
+    assert [(known.answer, known.kind) for known in store.answers(1)] == [(0, "audit"), (0, "audit")]
+
+
 def test_undo_goes_back_to_the_image_before_and_opens_it_again(store: Store) -> None:
     do(store, [answer(1, 3, 4), {"uid": "request-2", "type": "status", "image": 1, "status": "done"}])
     do(store, [answer(3, 7, 8, image=2)])
@@ -124,7 +135,7 @@ def test_classes_come_in_and_change_their_names(store: Store) -> None:
     store.add_class("roof", "r")
     store.rename_class(0, "heaven")
     assert store.classes() == [("heaven", "1"), ("wall", "2"), ("roof", "r")]
-    for name, key in (("roof", "z"), ("door", "r"), ("", "z"), ("a,b", "z"), (" ", "z")):
+    for name, key in (("roof", "z"), ("door", "r"), ("", "z"), ("a,b", "z"), (" ", "z"), ("grade:A", "z")):
         with refused("class" if key == "z" else "key r"):
             store.add_class(name, key)
     with refused("class 9"):

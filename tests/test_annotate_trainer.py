@@ -15,8 +15,8 @@ from refusals import refused
 from lowpix.annotate import Options, Project
 from lowpix.annotate.engine import Engine
 from lowpix.annotate.requests import do
+from lowpix.annotate.stop import Stop
 from lowpix.annotate.trainer import Trainer
-from lowpix.annotate.view import Stop
 from lowpix.command import parse
 from lowpix.dataset_study import Options as DatasetOptions
 from lowpix.dataset_study import dataset_study

@@ -251,6 +251,14 @@ def test_networks_that_knew_another_prior_are_refused(
     assert_same_weights(session, same)
 
 
+def test_answers_without_a_class_are_smoothed_too() -> None:
+    """The virtual clicks hold classes, and no answer votes for one."""
+    session = start(prior=TRUE, smoothing="edges")
+    session.tell(some_pixels(5), np.full(5, VOID, np.uint8))
+    assert len(session.training_rows()[0])
+    assert np.isfinite(session.predict().confidence).all()
+
+
 def test_undo_takes_back_what_its_answers_said_of_the_prior() -> None:
     session, never = start(prior=WRONG, history=9), start(prior=WRONG)
     for each in (session, never):

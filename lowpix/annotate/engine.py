@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from lowpix.annotate.bench import Bench
 from lowpix.annotate.frame import Frame, read_photo
-from lowpix.annotate.requests import AUDIT, do
+from lowpix.annotate.stop import Stop, end, look
 from lowpix.annotate.store import Answer, Store
 from lowpix.annotate.teacher import newest
-from lowpix.annotate.view import Stop, view_of
+from lowpix.annotate.view import view_of
 from lowpix.data import Dataset
 from lowpix.data.check import pixels_digest
 from lowpix.errors import InputError
@@ -98,6 +98,8 @@ class Engine:
         }
         self._saving: list[Finished] = []
         self._focus = 0
+        self._shown: list[int] = []
+        """The image of each page that is open."""
         self._changed = Condition()
         self._closing = False
         self._awake = False
@@ -129,6 +131,18 @@ class Engine:
         with self._changed:
             self._focus = image
             self._changed.notify_all()
+
+    @contextmanager
+    def shown(self, image: int) -> Iterator[None]:
+        """A page shows this image: it comes first, and stays in memory until the page leaves it."""
+        with self._changed:
+            self._shown.append(image)
+        self.look_at(image)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._shown.remove(image)
 
     def changed(self, image: int) -> None:
         """The answers or the status of an image have changed."""
@@ -229,8 +243,11 @@ class Engine:
             self._ask(number, bench, classes)
             self._publish(number)  # nobody waits for a question until the labels are smoothed
             bench.label()
-            self._look(number, bench, self._store.answers(number))
+            look(self._store, number, bench, self._store.answers(number), self._stop)
         answers = self._ask(number, bench, classes)
+        if end(self._store, number, answers, self._stop):
+            with self._changed:
+                self._finishing.add(number)
         if number in self._finishing and bench.session is not None and not bench.behind(answers):
             self._finish(number, bench, answers)
 
@@ -239,18 +256,6 @@ class Engine:
         answers = self._store.answers(number)
         bench.ask(answers, classes, self._store.image(number).audits, self._stop.most)
         return answers
-
-    def _look(self, number: int, bench: Bench, answers: list[Answer]) -> None:
-        """Compare audit answers with the labels when an audit is complete, and begin one if it is due."""
-        image, audits = self._store.image(number), [answer for answer in answers if answer.kind == "audit"]
-        looks = self._store.looks(number)
-        if audits and len(audits) == image.audits and (not looks or looks[-1][0] != audits[-1].number):
-            self._store.add_look(number, audits[-1].number, *bench.right(answers))
-        learnt = len(answers) - len(audits)
-        if self._stop.how == "audit" and len(audits) == image.audits:
-            due = learnt // self._stop.audit_every * AUDIT
-            if image.audits < due:
-                do(self._store, [{"uid": f"audit-{number}-{due}", "type": "audit", "image": number}])
 
     def _finish(self, number: int, bench: Bench, answers: list[Answer]) -> None:
         assert bench.session is not None, "it was trained"
@@ -307,8 +312,8 @@ class Engine:
         return wanted[0] if wanted else None
 
     def _wanted(self) -> list[int]:
-        """Images to keep in memory: the one on the page, some that are done but not saved, the next open one."""
-        shown, finishing = [self._focus] if self._focus else [], sorted(self._finishing)[:2]
+        """Images to keep in memory: those on pages, some that are done but not saved, the next open one."""
+        shown, finishing = [self._focus, *self._shown] if self._focus else [], sorted(self._finishing)[:2]
         after = [image.id for image in self._store.images() if image.status == "open" and image.id > self._focus]
         return list(dict.fromkeys([*shown, *finishing, *(after[:1] if shown else [])]))
 

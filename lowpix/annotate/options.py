@@ -31,9 +31,9 @@ class WorkOptions:
     out: Path | None = None
     """Folder for answers and labels; if not given, it lies beside the photographs and is called NAME_labelled."""
     stop: Literal["person", "budget", "audit"] = "person"
-    """person: when you press Enter; budget: after --max-pixels answers;
-    audit: when answers to random pixels, kept for this check alone, show with 95 % confidence that at least the
-    share --target is labelled right."""
+    """person: when you press Enter; budget: by itself after --max-pixels answers;
+    audit: by itself when answers to random pixels, kept for this check alone, show with 95 % confidence that at
+    least the share --target is labelled right."""
     max_pixels: Annotated[int, at_least(1)] = 1000
     """Largest number of answers that an image learns from."""
     target: Annotated[float, above(0, 1)] = 0.9

@@ -4,6 +4,7 @@ import json
 import os
 import secrets
 import socket
+import sqlite3
 import sys
 import webbrowser
 from collections.abc import Callable
@@ -22,9 +23,9 @@ from lowpix.annotate.engine import Engine, Finished
 from lowpix.annotate.keys import keys_of
 from lowpix.annotate.options import Options
 from lowpix.annotate.safety import is_own
+from lowpix.annotate.stop import Stop
 from lowpix.annotate.store import Store
 from lowpix.annotate.teacher import Teacher
-from lowpix.annotate.view import Stop
 from lowpix.data import Dataset, spread
 from lowpix.data.folder import classes_and_keys
 from lowpix.data.options import open_data
@@ -70,6 +71,8 @@ class Project:
             self.store.close()
             raise
         self.teacher = Teacher(options, self.out, self.store, self.fixed_classes)
+        self.ends = options.export != "none"
+        """Whether no page is or will be open, so that no network can help."""
         self._writing = Lock()
 
     @cached_property
@@ -97,7 +100,7 @@ class Project:
         with self._writing:
             self.output.save(finished)
         saved = {image.id for image in self.store.images() if image.saved is not None} | {finished.id}
-        if self.teacher.due(len(saved)):
+        if not self.ends and self.teacher.due(len(saved)):
             Thread(target=self._train_unasked, daemon=True).start()
 
     def write(self) -> str:
@@ -134,7 +137,7 @@ class Project:
     def _train_unasked(self) -> None:
         try:
             self.train()
-        except (InputError, OSError) as fault:
+        except (InputError, OSError, sqlite3.Error) as fault:
             print(f"warning: no network is trained: {fault}", file=sys.stderr)
 
     @lru_cache(4)  # noqa: B019 - one project a process
@@ -218,12 +221,12 @@ def annotate(options: Options) -> Project:
                 project.dataset,
                 project.fixed_classes,
                 truth,
-                project.write,
                 project.train,
                 project.teacher.trainer,
             )
             published.append(server.publish)
             _serve(server, options, uvicorn)
+        project.ends = True
         if left := project.unfinished():
             print(f"writing {left} more label maps; Ctrl-C leaves them for the next start", flush=True)
             engine.finish()
@@ -280,7 +283,7 @@ def _keys(classes: str | None) -> str | None:
 
 def _file(dataset: Dataset, name: str) -> str:
     path = dataset.image_file(name)
-    return name if path is None else path.name
+    return name if path is None else f"{name}{path.suffix}"
 
 
 def _listening(options: Options) -> socket.socket:

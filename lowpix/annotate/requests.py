@@ -9,12 +9,13 @@ from collections.abc import Mapping, Sequence
 from time import time
 from typing import Any
 
-from lowpix.annotate.store import Store
+from lowpix.annotate.store import Answer, Store
 from lowpix.errors import InputError, is_plain
 from lowpix.reveal.log import UNSURE, VOID
 
 AUDIT = 20
 """Pixels of an audit."""
+AUDITED = "belongs to the audit, so nothing is learnt from it: click the pixels beside it"
 
 
 def do(store: Store, requests: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
@@ -65,15 +66,20 @@ def _answer(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < 1e7:
         raise InputError(f"seconds {seconds!r}: must be a number from 0")
     cell = frame.cell(row, column)
-    known = store.rows("SELECT number FROM answers WHERE image = ? AND cell = ? AND NOT gone", image.id, cell)
+    known = next((one for one in store.answers(image.id) if one.cell == cell), None)
     if known and kind != "shown":
         return {"image": image.id, "ignored": "was answered before, perhaps in another tab"}
-    for (number,) in known:
-        store.execute("UPDATE answers SET gone = 1 WHERE number = ?", (number,))
+    if known and known.kind == "audit":
+        # learnt from, it would leave the audit: an audit without the mistakes that were found shows too few
+        kind = "audit"
+        if known.answer == answer:
+            return {"image": image.id, "ignored": AUDITED}
+    if known:
+        store.execute("UPDATE answers SET gone = 1 WHERE number = ?", (known.number,))
     store.execute(
         "INSERT INTO answers (image, cell, row, column, answer, kind, seconds, time, replaces) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (image.id, cell, row, column, answer, kind, seconds, time(), known[0][0] if known else None),
+        (image.id, cell, row, column, answer, kind, seconds, time(), known.number if known else None),
     )
     store.execute("UPDATE images SET status = 'open' WHERE id = ?", (image.id,))
     return {"image": image.id, "replaced": bool(known)}
@@ -99,8 +105,7 @@ def _status(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     image, status = store.image(_whole(request, "image")), request.get("status")
     if status not in ("open", "done", "skipped"):
         raise InputError(f"status {status!r}: must be open, done or skipped")
-    learnable = (known.answer < UNSURE and known.kind != "audit" for known in store.answers(image.id))
-    if status == "done" and not any(learnable):
+    if status == "done" and not any(map(is_learnable, store.answers(image.id))):
         raise InputError(f"image {image.name}: has no answer to learn from: answer a question, or skip it")
     store.execute("UPDATE images SET status = ? WHERE id = ?", (status, image.id))
     return {"image": image.id, "status": status}
@@ -118,6 +123,11 @@ def _audit(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     if told >= image.audits:
         store.execute("UPDATE images SET audits = ? WHERE id = ?", (told + AUDIT, image.id))
     return {"image": image.id}
+
+
+def is_learnable(answer: Answer) -> bool:
+    """Whether the networks of an image can learn from an answer."""
+    return answer.answer < UNSURE and answer.kind != "audit"
 
 
 def _whole(request: Mapping[str, Any], name: str) -> int:

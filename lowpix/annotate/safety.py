@@ -2,7 +2,6 @@
 
 import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from http.cookies import SimpleCookie
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import parse_qs
@@ -71,8 +70,7 @@ class Safety:
         if int(headers.get("content-length") or 0) > MOST_BYTES:
             return 413, f"the body is larger than {MOST_BYTES} bytes"
         if self._token is not None:
-            cookie = SimpleCookie(headers.get("cookie", "")).get(_cookie(scope))
-            given = [cookie.value if cookie else "", self._given_token(scope) or ""]
+            given = [*_cookies(headers, _cookie(scope)), self._given_token(scope) or ""]
             if not any([secrets.compare_digest(one.encode(), self._token.encode()) for one in given]):
                 return 403, "this address needs the token that the server printed: open http://…/?token=…"
         return None
@@ -85,6 +83,12 @@ class Safety:
 def _cookie(scope: Scope) -> str:
     """The cookie's name. Browsers give the cookies of a host to all its ports, so the port is in the name."""
     return f"{COOKIE}_{(scope.get('server') or ('', ''))[1]}"
+
+
+def _cookies(headers: dict[str, str], name: str) -> list[str]:
+    """The values of a cookie. The standard parser stops at a cookie that it cannot read."""
+    pairs = (part.strip().partition("=") for part in headers.get("cookie", "").split(";"))
+    return [value for key, _, value in pairs if key == name]
 
 
 def is_own(host: str) -> bool:

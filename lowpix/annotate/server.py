@@ -50,7 +50,6 @@ class Server:
         dataset: gives the data set with the classes as they are now.
         fixed_classes: whether the data set names its classes itself, so that the page cannot change them.
         truth: gives the true label of a pixel, to simulate a person; None for a person.
-        export: writes tables and exports, and returns a line that says where they are.
         train: begins to train a network on the images that are done.
         trainer: says how far that is.
     """
@@ -62,12 +61,11 @@ class Server:
         dataset: Callable[[], Dataset],
         fixed_classes: bool,
         truth: Callable[[int, int, int], int] | None,
-        export: Callable[[], str],
         train: Callable[[], None],
         trainer: Trainer,
     ) -> None:
         self._store, self._engine, self._dataset = store, engine, dataset
-        self._fixed, self._truth, self._export = fixed_classes, truth, export
+        self._fixed, self._truth = fixed_classes, truth
         self._train, self._trainer = train, trainer
         trainer.ended = self._publish_all
         self._project = store.about()["project"]
@@ -88,7 +86,6 @@ class Server:
             Route("/api/truth/{image:int}/{row:int}/{column:int}", self._true_label),
             Route("/api/do", self._do, methods=["POST"]),
             Route("/api/classes", self._change_classes, methods=["POST"]),
-            Route("/api/export", self._write, methods=["POST"]),
             Route("/api/train", self._begin_training, methods=["POST"]),
         ]
         faults: Any = {InputError: _refused, OSError: _failed, sqlite3.Error: _failed}
@@ -146,7 +143,6 @@ class Server:
         """Server-sent events: the view of an image, again whenever it changes."""
         image = request.path_params["image"]
         self._store.image(image)
-        self._engine.look_at(image)
         return StreamingResponse(self._views(image), media_type="text/event-stream", headers=NOT_KEPT)
 
     async def _views(self, image: int) -> AsyncIterator[str]:
@@ -154,17 +150,18 @@ class Server:
         changed.set()
         self._listeners[changed] = image
         try:
-            yield f"retry: {RECONNECT}\n\n"
-            while not self._ends:
-                try:
-                    await asyncio.wait_for(changed.wait(), HEARTBEAT)
-                except TimeoutError:
-                    yield ": still here\n\n"
-                    continue
-                if self._ends:
-                    return
-                changed.clear()
-                yield f"data: {json.dumps(await run_in_threadpool(self._view, image))}\n\n"
+            with self._engine.shown(image):
+                yield f"retry: {RECONNECT}\n\n"
+                while not self._ends:
+                    try:
+                        await asyncio.wait_for(changed.wait(), HEARTBEAT)
+                    except TimeoutError:
+                        yield ": still here\n\n"
+                        continue
+                    if self._ends:
+                        return
+                    changed.clear()
+                    yield f"data: {json.dumps(await run_in_threadpool(self._view, image))}\n\n"
         finally:
             del self._listeners[changed]
 
@@ -255,16 +252,12 @@ class Server:
                 raise InputError(f"class {number!r}: must be a number")
             await run_in_threadpool(self._store.rename_class, number, name)
         else:
-            if not isinstance(key, str) or len(key) != 1 or key in COMMANDS or not key.isprintable():
-                raise InputError(f"key {key!r}: must be one character that is no command of the page")
+            if not isinstance(key, str) or len(key) != 1 or key in {*COMMANDS, ","} or not key.isprintable():
+                raise InputError(f"key {key!r}: must be one character, no comma and no command of the page")
             await run_in_threadpool(self._store.add_class, name, key)
             self._engine.classes_changed()
         self._wake_all()
         return JSONResponse({})
-
-    async def _write(self, request: Request) -> Response:
-        await self._body(request, dict)
-        return JSONResponse({"line": await run_in_threadpool(self._export)})
 
     async def _begin_training(self, request: Request) -> Response:
         await self._body(request, dict)
@@ -299,4 +292,5 @@ async def _refused(request: Request, fault: Exception) -> Response:
 
 
 async def _failed(request: Request, fault: Exception) -> Response:
-    return PlainTextResponse(f"the answer could not be kept: {fault}", 500)
+    what = "the answer could not be kept" if request.url.path == "/api/do" else "failed on the server"
+    return PlainTextResponse(f"{what}: {fault}", 500)

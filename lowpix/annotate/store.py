@@ -140,7 +140,7 @@ class Store:
             self._db.executemany("INSERT INTO classes VALUES (?, ?, ?)", rows)
 
     def images(self) -> list[Image]:
-        """All images, in the order of the data set."""
+        """All images, in the order of the data set; those that came in later stand at the end."""
         return [self._image(row) for row in self.rows("SELECT * FROM images ORDER BY id")]
 
     def image(self, number: int) -> Image:
@@ -242,6 +242,10 @@ class Store:
     def _require_free(self, name: str, key: str, classes: Sequence[tuple[str, str]]) -> None:
         if not name.strip() or name != name.strip() or len(name) > 60 or not is_plain(name) or "," in name:
             raise InputError(f"class {name!r}: must be a name of 1 to 60 characters without commas")
+        if name[-2:-1] == ":":
+            raise InputError(
+                f"class {name!r}: {name[-2:]!r} at its end would be read as a key: choose another name"
+            )
         for known, used in classes:
             if known == name:
                 raise InputError(f"class {name}: is there already")

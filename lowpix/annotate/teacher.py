@@ -18,6 +18,7 @@ from lowpix.annotate.trainer import Trainer
 from lowpix.data.options import arguments_of
 from lowpix.errors import InputError
 from lowpix.storage import write_bytes
+from lowpix.study.settings import read_settings
 
 FIRST = 20
 """Images that are done when the first network is trained without being asked for; the next at twice as many, …
@@ -126,7 +127,9 @@ class Teacher:
 
     def _model(self, study: Path) -> Path:
         """The network that a study of `_training` leaves behind."""
-        return study / f"models/pseudo-{self._options.max_pixels}/{self._options.seed}.safetensors"
+        record = self._out / "study.toml"  # it keeps the first budget, by which the study calls the label maps
+        budget = read_settings(record)["max_pixels"] if record.exists() else self._options.max_pixels
+        return study / f"models/pseudo-{budget}/{self._options.seed}.safetensors"
 
     def _prediction(self, model: Path) -> list[str]:
         """The command that labels photographs by a network."""

@@ -72,6 +72,12 @@ class Log:
         """`(n,)` class ids, VOID or UNSURE, in the same order."""
         return np.array(self._answers, np.uint8)
 
+    def digest(self) -> str:
+        """SHA-256 of the fits and of all answers until the last one: what networks after it have learned."""
+        end = self.fits[-1] if self.fits else 0
+        parts = (np.array(self.fits, np.int64), self.pixels[:end], self.answers[:end])
+        return hashlib.sha256(b"".join(part.tobytes() for part in parts)).hexdigest()
+
     def labelled(self) -> tuple[NDArray[np.int64], NDArray[np.uint8]]:
         """The labelled pixels, `(n, 2)`, and their classes, `(n,)`."""
         known = self.answers < self.classes

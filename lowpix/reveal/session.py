@@ -203,6 +203,8 @@ class ImageSession:
             steps = self.network.first_steps + (len(whole.fits) - 1) * self.network.steps if whole.fits else 0
             if learner.step != steps:
                 raise InputError(f"{networks}: trained for {learner.step} steps, the log's fits took {steps}")
+            if about.get("log") != whole.digest():
+                raise InputError(f"{networks}: trained on other answers than the log's")
         self.learner, self.scores = learner, None  # no InputError from here on
         self._history.clear()
         if networks:
@@ -215,7 +217,7 @@ class ImageSession:
 
     def save_networks(self, path: Path) -> None:
         """Write the networks with their moments and step count to a safetensors file, for `restore`."""
-        self.learner.save(path, {"prior": self.prior.digest} if self.prior else {})
+        self.learner.save(path, {"log": self.log.digest()} | ({"prior": self.prior.digest} if self.prior else {}))
 
     def training_rows(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Flat indices and classes of what networks learn, each `(n,)` int64: answers, then virtual clicks."""

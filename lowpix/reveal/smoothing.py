@@ -123,7 +123,8 @@ def _smooth_block(
 ) -> None:
     """Smooth a block of pixels in place; `share` is that of labelled pixels in the whole image."""
     block = edges.step**2  # pixels of the image that one pixel here stands for
-    prior = _normalised(segment_vote(mean, edges.segments, min(MOST_VOTE, VOTE / share)))
+    vote = min(MOST_VOTE, VOTE / share) if share else MOST_VOTE  # 0 where only other images have told so far
+    prior = _normalised(segment_vote(mean, edges.segments, vote))
     prior[:, pixels] = (torch.arange(len(mean), device=mean.device)[:, None] == answers).to(prior)
     pull = prior.new_full((mean.shape[1],), block * max(LEAST_PULL, PULL * share))
     pull[pixels] = PULL_OF_ANSWERS

@@ -94,7 +94,7 @@ export class Picture {
       const context = canvas.getContext("2d");
       const data = context.createImageData(width, height);
       const pixels = new Uint32Array(data.data.buffer);
-      const alpha = mode === "off" ? 0 : mode === "outlines" ? 255 : 102;
+      const alpha = mode === "outlines" ? 255 : 102;
       const table = new Uint32Array(256);
       this.colours.forEach(([red, green, blue], label) => {
         table[label] = ((alpha << 24) | (blue << 16) | (green << 8) | red) >>> 0;
