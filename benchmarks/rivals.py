@@ -41,7 +41,7 @@ class Walker:
     """
 
     def __init__(self, image: NDArray[np.uint8]) -> None:
-        self.lab = rgb2lab(image)
+        self.lab = rgb2lab(image) / 100  # the default beta is meant for values up to 1
 
     def labels(self, question: NDArray[np.int64], answers: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """As `Forest.labels`; nothing is trained."""

@@ -12,7 +12,7 @@ from inspect import cleandoc, get_annotations
 from io import TextIOWrapper
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar, get_type_hints
 
 import tyro
 
@@ -36,13 +36,16 @@ def parse(kind: type[Options], arguments: Sequence[str], program: str) -> Option
         known, rest = config.parse_known_args(list(arguments))
     except ArgumentError:
         raise InputError("--config: must be followed by a TOML file") from None
-    from_file = _arguments(kind, known.config) if known.config else []
+    places, from_file = _arguments(kind, known.config) if known.config else ([], [])
     # The file's options become command-line arguments: they get the same checks, and a later argument overrides
     # an earlier one. They follow the positional arguments, which a list at the end of the file would swallow.
     first = next((index for index, argument in enumerate(rest) if argument.startswith("-")), len(rest))
     about = f"{cleandoc(kind.__doc__ or '')}\n\nOptions can also be read from a file: --config FILE.toml"
     grouped = tyro.cli(
-        _grouped(kind), prog=program, args=[*rest[:first], *from_file, *rest[first:]], description=about
+        _grouped(kind),
+        prog=program,
+        args=[*(rest[:first] or places), *from_file, *rest[first:]],
+        description=about,
     )
     if isinstance(grouped, kind):
         return grouped
@@ -131,13 +134,15 @@ def _grouped(kind: type[Any]) -> Any:
     return make_dataclass(f"{kind.__name__}Groups", groups)
 
 
-def _arguments(kind: type[Any], path: Path) -> list[str]:
-    """Turn the options in a TOML file into command-line arguments."""
+def _arguments(kind: type[Any], path: Path) -> tuple[list[str], list[str]]:
+    """Turn the options in a TOML file into command-line arguments: positional ones, and the others."""
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as fault:
         raise InputError(f"--config {path}: cannot be read ({fault})") from None
     valid = {field.name.replace("_", "-") for field in fields(kind)}
+    hints = get_type_hints(kind, include_extras=True)
+    positional: list[str] = []
     arguments: list[str] = []
     for key, value in given.items():
         name = key.replace("_", "-")
@@ -155,8 +160,11 @@ def _arguments(kind: type[Any], path: Path) -> list[str]:
         for item in values:
             if item.startswith("-") and not _is_number(item):
                 raise InputError(f"--config {path}: {key} = {item!r}: must not begin with a dash")
-        arguments += [f"--{name}", *values]
-    return arguments
+        if tyro.conf.Positional in getattr(hints[name.replace("-", "_")], "__metadata__", ()):
+            positional += values
+        else:
+            arguments += [f"--{name}", *values]
+    return positional, arguments
 
 
 def _is_number(text: str) -> bool:

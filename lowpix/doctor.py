@@ -38,6 +38,7 @@ class Options(DataOptions):
         """Raise InputError for the first option that breaks a rule, with its name and the rule."""
         check_options(self)
         require("write", self.write, not self.write or self.folder is not None, "given with a folder")
+        require("skip_faulty", self.skip_faulty, not self.skip_faulty, "left out: all faults are listed")
 
     def resolved(self) -> "Options":
         """The options with `folder` as a data set."""
@@ -65,13 +66,15 @@ def doctor(options: Options) -> tuple[Dataset, Report]:
 def proposed(options: Options) -> Proposal | None:
     """A classes.json for the folder that the options name, if it is needed and missing."""
     options.check()
-    if options.folder is None or not options.labels or _classes_files(options.folder):
+    named = options.classes is not None or (options.folder is not None and _classes_files(options.folder))
+    if options.folder is None or not options.labels or named:
         return None
     return propose(options.folder)
 
 
 def _classes_files(folder: Path) -> list[Path]:
-    places = [folder, folder.parent, *(path.parent for path in folder.glob("*/images"))]
+    splits = [path.parent for path in folder.glob("*/images")]
+    places = [folder, *(splits or [folder.parent])]  # as `open_folder` looks for it
     return [place / "classes.json" for place in places if (place / "classes.json").is_file()]
 
 

@@ -98,6 +98,9 @@ def predict(options: Options) -> int:
             try:
                 image = photos.image(name)
                 labels = read_label_map(there) if there.exists() else None  # perhaps corrected by hand
+                if labels is not None and labels.shape != image.shape[:2]:
+                    size, own = (f"{height}×{width}" for height, width in (labels.shape, image.shape[:2]))
+                    raise InputError(f"{there}: is {size}, but the photograph is {own}: remove it")
             except InputError as fault:
                 faults.append(str(fault))
                 continue
@@ -127,11 +130,13 @@ def _overlay_name(image: str) -> str:
 
 def overlay_jpeg(image: NDArray[np.uint8], labels: NDArray[np.uint8], palette: NDArray[np.uint8]) -> bytes:
     """A photograph `(H, W, 3)` in half the colours of its labels `(H, W)`, with their borders, as JPEG."""
-    mixed = (image // 2 + palette[labels] // 2).astype(np.uint8)
+    colours = np.full((256, 3), 255, np.uint8)  # void, and what else a hand may have drawn, is white
+    colours[: len(palette)] = palette
+    mixed = (image // 2 + colours[labels] // 2).astype(np.uint8)
     border = np.zeros(labels.shape, np.bool_)
     border[:, 1:] |= labels[:, 1:] != labels[:, :-1]
     border[1:] |= labels[1:] != labels[:-1]
-    mixed[border] = palette[labels[border]]
+    mixed[border] = colours[labels[border]]
     buffer = BytesIO()
     Image.fromarray(mixed).save(buffer, "jpeg", quality=90)
     return buffer.getvalue()

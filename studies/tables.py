@@ -236,7 +236,11 @@ def _ratios(study: str, name: str, full_hours: int, budgets: dict[int, str]) -> 
 def trained_out() -> Rows:
     """Networks that learn for longer, on full label maps and on the default's pseudo-labels of 1,000 pixels."""
     yield ["180 epochs", "labels right", "`full`", "`pseudo`", "`pseudo` / `full`"]
-    names = {"nuclei_long": "**nuclei**, 90 train and 30 test images"}
+    names = {
+        "camvid_long": "**CamVid**, 120 train and 233 test images",
+        "nuclei_long": "**nuclei**, 90 train and 30 test images",
+        "vnc_long": "**vnc**, 64 train and 16 test tiles",
+    }
     for study, name in names.items():
         row = pd.read_csv(RESULTS / study / "ratios.csv").set_index("setting").loc["pseudo-1000"]
         runs = pd.read_csv(RESULTS / study / "summary.csv")

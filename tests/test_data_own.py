@@ -15,6 +15,8 @@ from refusals import refused
 
 from lowpix.data import IGNORE, open_dataset
 from lowpix.data.propose import propose
+from lowpix.doctor import Options as DoctorOptions
+from lowpix.doctor import proposed
 
 SIZE = (6, 8)
 HALVES = np.repeat([[0], [1]], 3, axis=0) * np.ones((1, 8), int)
@@ -233,6 +235,22 @@ def in_sub_folders(root: Path) -> None:
         write(root / f"masks/{name}.png", grey(0, 255))
 
 
+def in_one_split(root: Path) -> None:
+    """The first split in the alphabet has no label maps."""
+    photographs(root / "exam/images", "c")
+    photographs(root / "train/images", "a", "b")
+    for name in "ab":
+        write(root / f"train/masks/{name}.png", grey(0, 255))
+
+
+def with_hidden_files(root: Path) -> None:
+    """As macOS and Jupyter leave them."""
+    photographs(root / "images", "a", "b")
+    photographs(root / "images/.ipynb_checkpoints", "a-checkpoint")
+    for name in ("a", "b", ".ipynb_checkpoints/a-checkpoint", "._a"):
+        write(root / f"labels/{name}.png", grey(0, 255))
+
+
 LAYOUTS: list[tuple[Callable[[Path], None], dict[str, object]]] = [
     (kaggle, {"values": {"0": "background", "255": "class_255"}, "labels": "masks/{name}_mask.png"}),
     (
@@ -249,6 +267,7 @@ LAYOUTS: list[tuple[Callable[[Path], None], dict[str, object]]] = [
         coco_ids,
         {"values": {"0": "background", "17": "class_17", "92": "class_92"}, "labels": "labels/{name}.tif"},
     ),
+    (with_hidden_files, {"values": {"0": "background", "255": "class_255"}}),
     (in_sub_folders, {"values": {"0": "background", "255": "class_255"}, "labels": "masks/{name}.png"}),
 ]
 
@@ -279,6 +298,24 @@ def test_what_is_proposed_makes_the_folder_sound(
     assert len(set(held) - {IGNORE}) >= 2
 
 
+def test_label_maps_are_found_in_whichever_split_has_them(tmp_path: Path) -> None:
+    in_one_split(tmp_path)
+    found = {"values": {"0": "background", "255": "class_255"}, "labels": "masks/{name}.png"}
+    assert propose(tmp_path).declared == found
+
+
+def test_classes_that_are_given_need_no_proposal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    kaggle(tmp_path)
+    run_command("lowpix.doctor", [str(tmp_path), "--classes", "background,nucleus"])
+    assert "proposed" not in capsys.readouterr().out
+
+
+def test_a_classes_file_above_a_split_folder_is_none_of_it(tmp_path: Path) -> None:
+    in_one_split(tmp_path / "photos")
+    (tmp_path / "classes.json").write_text('{"classes": ["a", "b"]}')
+    assert proposed(DoctorOptions(folder=tmp_path / "photos")) is not None
+
+
 def no_photographs(root: Path) -> None:
     (root / "deep").mkdir()
 
@@ -298,6 +335,13 @@ def photographs_for_masks(root: Path) -> None:
     write(root / "masks/a.png", np.arange(120).reshape(10, 12))
 
 
+def large_ids(root: Path) -> None:
+    photographs(root / "images", "a")
+    ids = np.full(SIZE, 1000, np.uint16)
+    (root / "masks").mkdir()
+    Image.fromarray(ids).save(root / "masks/a.png")
+
+
 def two_kinds(root: Path) -> None:
     photographs(root / "images", "a", "b")
     write(root / "masks/a.png", HALVES)
@@ -311,6 +355,7 @@ def two_kinds(root: Path) -> None:
         (other_names, "pictures in JPEGImages (2), Masks (1): name the folder of photographs images"),
         (no_label_maps, "no label maps for its 1 photographs (looked in masks, images"),
         (photographs_for_masks, "a.png: holds 120 values: it looks like a photograph"),
+        (large_ids, "a.png: holds the value 1000: ids must be whole numbers from 0 to 255"),
         (two_kinds, "some label maps hold ids and others colours"),
     ],
 )

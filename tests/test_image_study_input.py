@@ -11,6 +11,7 @@ from command_lines import run_command
 from data_samples import write, write_folder
 
 from lowpix.command import parse
+from lowpix.compare import Options as CompareOptions
 from lowpix.errors import InputError
 from lowpix.image_study import Options, image_study
 
@@ -148,6 +149,15 @@ def test_config_file_and_the_command_line_that_wins(tmp_path: Path, capsys: pyte
     assert options.out == tmp_path / "after"
     assert options.acquisition == ("margin", "entropy")
     assert (options.target, options.ask_void) == (0.5, True)
+
+
+def test_a_config_file_may_hold_what_has_no_name_on_the_command_line(tmp_path: Path) -> None:
+    config = tmp_path / "compare.toml"
+    config.write_text('studies = ["one", "two"]\nbaseline = "mlp-margin"\n')
+    options = parse(CompareOptions, ["--config", str(config)], "lowpix.compare")
+    assert (options.studies, options.baseline) == ((Path("one"), Path("two")), "mlp-margin")
+    options = parse(CompareOptions, ["three", "--config", str(config)], "lowpix.compare")
+    assert options.studies == (Path("three"),)
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,7 @@ def test_another_network_and_schedule_see_the_same_pixels(earlier: tuple[Path, T
         ({"repeats": 3}, "mlp-margin has no pixels of image scene_000, seed 2"),
         ({"scene_count": 4}, "mlp-margin has no pixels of image scene_003, seed 0"),
         ({"seed": 1, "repeats": 1}, "is of other images"),
+        ({"split": "test"}, "is a study of other images: split train, not test"),
     ],
 )
 def test_what_is_not_there_is_named(

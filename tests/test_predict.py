@@ -192,6 +192,20 @@ def test_a_corrected_label_map_is_never_overwritten(model: Path, photos: Path, t
     assert corrected.read_bytes() == by_hand
 
 
+def test_overlays_of_corrected_label_maps(model: Path, photos: Path, tmp_path: Path) -> None:
+    """With void, with an id that the model does not know, and of another size."""
+    options = Options(photos, model, tmp_path / "labels", overlay=True)
+    predict(replace(options, overlay=False))
+    with Image.open(tmp_path / "labels/house.png") as picture:
+        labels = np.array(picture)
+    labels[0, :2] = 255, 77
+    write(tmp_path / "labels/house.png", labels)
+    write(tmp_path / "labels/street.png", np.zeros((3, 4)))
+    with refused(tmp_path / "labels/street.png", "3×4", "remove it"):
+        predict(options)
+    assert (tmp_path / "labels/overlays/house.jpg").exists()
+
+
 def test_a_folder_is_no_model_and_told_which_file_to_give(
     model: Path, photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -78,6 +78,13 @@ class Plan:
         later = self.method.recipe.epochs
         return self.first_epochs + (self.rounds - 1) * later if self.warm or self.rounds == 1 else later
 
+    @property
+    def whole(self) -> Method:
+        """The method of a network that is trained for all epochs at once: milestones come later in proportion."""
+        recipe = self.method.recipe
+        later = tuple(round(end * self.total_epochs / recipe.epochs) for end in recipe.milestones)
+        return replace(self.method, recipe=replace(recipe, milestones=later))
+
     def epochs(self, arm: Arm) -> int:
         """Epochs of a whole run, without its first round, which is shared."""
         if arm.acquisition is None:
@@ -159,7 +166,7 @@ class Rounds:
     def _full(self, arm: Arm) -> tuple[Record, Segmenter]:
         record = Record(arm.setting, arm.seed, self._facts(arm))
         network = self._fresh(arm.seed)
-        seconds = self._train(record, network, None, 0, self.plan.total_epochs)
+        seconds = self._train(record, network, None, 0, self.plan.total_epochs, self.plan.whole)
         self._measure(record, network, None)
         record.rounds[0]["seconds"] = seconds
         return record, network
@@ -182,7 +189,7 @@ class Rounds:
                 self._state(record, before).unlink(missing_ok=True)
         if self.plan.retrain:
             again = self._fresh(arm.seed)
-            self._train(record, again, logs, len(record.rounds), self.plan.total_epochs)
+            self._train(record, again, logs, len(record.rounds), self.plan.total_epochs, self.plan.whole)
             counts = total(self._test(again))
             record.facts |= {"accuracy_again": accuracy(counts), "miou_again": miou(counts)}
         return record, network
@@ -222,11 +229,17 @@ class Rounds:
         return network
 
     def _train(
-        self, record: Record, network: Segmenter, logs: Mapping[str, Log] | None, number: int, epochs: int
+        self,
+        record: Record,
+        network: Segmenter,
+        logs: Mapping[str, Log] | None,
+        number: int,
+        epochs: int,
+        method: Method | None = None,
     ) -> float:
         """Train a network in place for a round, or for the rest of it. Returns the seconds that the round took."""
         plan, seed = self.plan, self._seed(record.seed, "training", number)
-        history = plan.method.train(
+        history = (method or plan.method).train(
             network,
             plan.splits.train,
             Labels(plan.splits, logs),
@@ -236,6 +249,7 @@ class Rounds:
             self._state(record, number),
             epochs=epochs,
             validation=plan.splits.validation,
+            validation_names=plan.splits.validation_names,
         )
         if not any(row["round"] == number for row in record.history):
             record.history += [{"round": number, **row} for row in history]

@@ -13,7 +13,7 @@ from lowpix.active_study.tables import ACTIVE, FULL, ActiveTables
 from lowpix.data.options import open_data
 from lowpix.errors import InputError
 from lowpix.networks.device import find_device
-from lowpix.reveal.acquisition import find_acquisition
+from lowpix.reveal.acquisition import find_acquisition, own_sources
 from lowpix.reveal.schedule import Schedule
 from lowpix.segmenter.method import Method
 from lowpix.segmenter.model import Fresh, Segmenter
@@ -40,6 +40,7 @@ def active_study(options: Options) -> Study[Record, ActiveTables]:
         options.validation_split if options.select == "validation" else None,
         options.limit,
         options.test_limit,
+        options.skip_faulty,
     )
     dataset = splits.train
     width = options.resolved_width()
@@ -63,11 +64,12 @@ def active_study(options: Options) -> Study[Record, ActiveTables]:
         "oracle_border_noise": options.oracle_border_noise or None,
         "keep_rounds": options.keep_rounds or None,
     }
+    sources = own_sources(options.acquisition)
     if not options.fresh:
-        refuse_other_data(out, splits.reports)
+        refuse_other_data(out, splits.reports, splits.listed(), sources)
     data = digest_of(splits.reports)
     study = open_study(out, ACTIVE, resolved, fresh=options.fresh, data=data, device=str(device))
-    keep_data(study, splits.reports)
+    keep_data(study, splits.reports, splits.listed(), sources)
     finished = study.finished()
     arms = [arm for arm in _arms(options, network) if (arm.setting, arm.seed) not in finished]
     rounds = Rounds(_plan(options, splits, fresh, crop), out, device)

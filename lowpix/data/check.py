@@ -29,6 +29,8 @@ class Report:
 
     digests: dict[str, tuple[str, str]]
     """By name of each sound image: digests of the image and of its label map, empty where none was read."""
+    size: int
+    """H×W of all sound images with a label map together."""
     left_out: dict[str, tuple[str, ...]]
     """What is wrong with the other images, by name. A missing label map is no fault if there are others."""
 
@@ -36,10 +38,6 @@ class Report:
     def names(self) -> tuple[str, ...]:
         """The images that a study can use, in the order in which they were checked."""
         return tuple(self.digests)
-
-    def size(self) -> int:
-        """H×W of all images with a valid label map together."""
-        return int(self.pixels.sum()) + self.void
 
     def shares(self) -> NDArray[np.float64]:
         """(C,) share of each class among the pixels that are not void; zeros if all are void."""
@@ -64,7 +62,7 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
     classes = len(dataset.classes)
     pixels, images = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
     digests: dict[str, tuple[str, str]] = {}
-    void = 0
+    void = size = 0
 
     if labelled and classes < 2:
         declared = f"only the class {dataset.classes[0]}" if classes else "no classes"
@@ -91,6 +89,7 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
             faulty[name] = tuple(own)
         else:
             digests[name] = pixels_digest(image), pixels_digest(labels)
+            size += 0 if labels is None else labels.size
 
     if len(unlabelled) == len(names) > 1:
         sought = '; they are looked for as labels/NAME.png, or where "labels" in classes.json says'
@@ -116,7 +115,7 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
         faults += dataset.faults()
     warnings += dataset.warnings()
     faults, warnings = (list(map(printable, found)) for found in (faults, warnings))
-    return Report(tuple(faults), tuple(warnings), pixels, images, void, digests, unlabelled | faulty)
+    return Report(tuple(faults), tuple(warnings), pixels, images, void, digests, size, unlabelled | faulty)
 
 
 def _read(

@@ -50,6 +50,11 @@ class Dataset(ABC):
         """
 
     @property
+    def parts(self) -> frozenset[str]:
+        """Names of the splits that it holds: its own, or those that are joined in it."""
+        return frozenset([self.split])
+
+    @property
     def settings(self) -> dict[str, object]:
         """The options that determine this data set, by name."""
         return {"dataset": self.name, "split": self.split}

@@ -9,7 +9,7 @@ without a label map is one of those that nobody has labelled yet. Without classe
 the classes.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from unicodedata import normalize
 
@@ -98,7 +98,7 @@ def find_labels(folder: Path, place: str) -> dict[str, Path]:
     base, (before, after) = folder / pattern.parent, pattern.name.split("{name}")
     suffix = PurePosixPath(f"x{after}").suffix.lower()
     after = after[: len(after) - len(suffix)]
-    there = sorted(base.rglob("*") if base != folder else folder.glob("*"))
+    there = sorted(visible(base, base != folder))
     found: dict[str, Path] = {}
     for wanted in (suffix,) if suffix else LABEL_SUFFIXES:
         for path in there:
@@ -107,6 +107,13 @@ def find_labels(folder: Path, place: str) -> dict[str, Path]:
                 if name:
                     found.setdefault(path.relative_to(base).with_name(name).as_posix(), path)
     return found
+
+
+def visible(folder: Path, deep: bool) -> Iterator[Path]:
+    """What is in a folder; with `deep`, also in its sub-folders. Hidden files and folders are left out."""
+    for path in folder.rglob("*") if deep else folder.glob("*"):
+        if not any(part.startswith(".") for part in path.relative_to(folder).parts):
+            yield path
 
 
 def _label_file(name: str, label_files: dict[str, Path]) -> Path | None:
@@ -163,8 +170,8 @@ def _image_files(folder: Path, deep: bool, label_files: Iterable[Path]) -> tuple
     readable, labels = photograph_suffixes(), set(label_files)
     files: dict[str, Path] = {}
     unread, links = [], []
-    for path in sorted(folder.rglob("*") if deep else folder.iterdir()):
-        if path.name.startswith(".") or path in labels:
+    for path in sorted(visible(folder, deep)):
+        if path in labels:
             continue
         if path.is_symlink() and path.is_dir():
             links.append(path)

@@ -28,6 +28,10 @@ class Joined(Dataset):
         self._places = {f"{part.split}/{name}": (part, name) for part in parts for name in part.images}
         self.images = tuple(self._places)
 
+    @property
+    def parts(self) -> frozenset[str]:
+        return frozenset(self._parts)
+
     def image(self, name: str) -> NDArray[np.uint8]:
         part, own = self._place(name)
         return part.image(own)

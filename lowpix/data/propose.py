@@ -11,7 +11,7 @@ import numpy as np
 
 from lowpix.data.dataset import spread
 from lowpix.data.files import Colour, open_picture
-from lowpix.data.folder import LABEL_SUFFIXES, photograph_suffixes
+from lowpix.data.folder import LABEL_SUFFIXES, find_labels, photograph_suffixes, visible
 from lowpix.errors import InputError
 
 LOOKED_AT = 30  # photographs that places are derived from, and label maps that are read
@@ -45,16 +45,11 @@ def propose(root: Path) -> Proposal:
     if not root.is_dir():
         raise InputError(f"{root}: is no folder")
     splits = sorted(path.parent for path in root.glob("*/images") if path.is_dir())
-    folder = splits[0] if splits else root
+    folder, photographs, place, label_files = _labelled(splits or [root])
     images = folder / "images" if (folder / "images").is_dir() else folder
-    pictures = _pictures(images, images != folder)
-    stems = {path.stem for path in pictures}
-    # x_mask.png beside x.jpg is a mask
-    photographs = [path for path in pictures if stems.isdisjoint(_beginnings(path.stem))]
-    if not photographs:
-        raise InputError(f"{images}: holds no photograph{_elsewhere(folder)}")
-    place, label_files = _place(folder, images, photographs)
     found = [f"{len(photographs)} photographs in {images}", f"{len(label_files)} label maps in {folder / place}"]
+    for other in [split for split in splits if split != folder]:
+        label_files += find_labels(other, place).values()
     by_name = {str(path): path for path in label_files}
     values, colours = _held([by_name[name] for name in spread(list(by_name), LOOKED_AT)])
     declared = _of_colours(colours) if colours else _of_values(values)
@@ -65,11 +60,31 @@ def propose(root: Path) -> Proposal:
     return Proposal(root / "classes.json", declared, tuple(found))
 
 
+def _labelled(folders: Sequence[Path]) -> tuple[Path, list[Path], str, list[Path]]:
+    """The first folder with label maps, its photographs, the place of the label maps, and their files.
+
+    Raises InputError of the first folder if none has any.
+    """
+    faults = []
+    for folder in folders:
+        images = folder / "images" if (folder / "images").is_dir() else folder
+        pictures = _pictures(images, images != folder)
+        stems = {path.stem for path in pictures}
+        # x_mask.png beside x.jpg is a mask
+        photographs = [path for path in pictures if stems.isdisjoint(_beginnings(path.stem))]
+        try:
+            if not photographs:
+                raise InputError(f"{images}: holds no photograph{_elsewhere(folder)}")
+            return folder, photographs, *_place(folder, images, photographs)
+        except InputError as fault:
+            faults.append(fault)
+    raise faults[0]
+
+
 def _pictures(folder: Path, deep: bool) -> list[Path]:
     """The pictures in a folder; with `deep`, also in its sub-folders."""
-    suffixes, there = photograph_suffixes(), folder.rglob("*") if deep else folder.iterdir()
-    files = (path for path in there if path.suffix.lower() in suffixes and path.name[0] != ".")
-    return sorted(path for path in files if path.is_file())
+    suffixes = photograph_suffixes()
+    return sorted(path for path in visible(folder, deep) if path.suffix.lower() in suffixes and path.is_file())
 
 
 def _elsewhere(folder: Path) -> str:
@@ -130,6 +145,9 @@ def _held(label_files: Sequence[Path]) -> tuple[Counter[int], Counter[Colour]]:
             pixels = pixels.astype(np.uint8) * np.uint8(255)
         codes = pixels.astype(np.int64) @ [65536, 256, 1] if in_colours else pixels
         held, counts = np.unique(codes, return_counts=True)
+        if not in_colours and not (np.isin(held, np.arange(256))).all():
+            odd = held[~np.isin(held, np.arange(256))][0]
+            raise InputError(f"{path}: holds the value {odd}: ids must be whole numbers from 0 to 255")
         if len(held) > MOST_IN_ONE:
             what = "colours" if in_colours else "values"
             raise InputError(f"{path}: holds {len(held)} {what}: it looks like a photograph, not like a label map")

@@ -19,7 +19,7 @@ from lowpix.dataset_study.options import Options
 from lowpix.errors import InputError
 from lowpix.study.options import TestOptions
 from lowpix.study.source import Source
-from lowpix.study.splits import Splits
+from lowpix.study.splits import Splits, named, require_disjoint
 
 WITHOUT_MAPS = ("pseudo", "sparse", "pseudo_walker")
 """Settings that need no true label map."""
@@ -110,8 +110,18 @@ def annotated_splits(
     if not test_names:
         print("no audit answers, so nothing can be scored: press a on the page of annotate", flush=True)
     reports: dict[Dataset, Report] = {own: _sizes(own, names)}
-    reports[test] = _sizes(test, test_names) if isinstance(test, Audited) else require_sound(test, test_names)
-    return replace(options, settings=kinds), Splits(own, names, test, test_names, None, reports)
+    skip = options.skip_faulty
+    if isinstance(test, Audited):
+        reports[test] = _sizes(test, test_names)
+    else:
+        reports[test] = require_sound(test, test_names, skip_faulty=skip)
+        test_names = reports[test].names
+    choosing = options.select == "validation"
+    validation = named("--validation-split", options.validation_split, opener) if choosing else None
+    require_disjoint(train, None if isinstance(test, Audited) else test, validation)
+    if validation is not None:
+        reports[validation] = require_sound(validation, validation.images, skip_faulty=skip)
+    return replace(options, settings=kinds), Splits(own, names, test, test_names, validation, reports)
 
 
 def _test(options: Options, opener: Callable[[str | None], Dataset]) -> tuple[Dataset, tuple[str, ...]] | None:
@@ -128,7 +138,7 @@ def _test(options: Options, opener: Callable[[str | None], Dataset]) -> tuple[Da
 
 
 def _sizes(dataset: Dataset, names: tuple[str, ...]) -> Report:
-    """The report of images without label maps; all their pixels count as void, so that it knows their size."""
+    """The report of images without label maps, with the size of all together."""
     report = require_sound(dataset, names, labelled=False)
     pixels = sum(dataset.image(name).shape[0] * dataset.image(name).shape[1] for name in names)
-    return replace(report, void=pixels)
+    return replace(report, size=pixels)

@@ -101,6 +101,7 @@ class Training:
             device,
             self.state(job),
             validation=plan.splits.validation,
+            validation_names=plan.splits.validation_names,
             loaders=min(LOADERS, os.cpu_count() or 1) if device.type == "cuda" else 0,
         )
         total = np.zeros((len(dataset.classes), len(dataset.classes) + 1), np.int64)
@@ -212,8 +213,7 @@ def _row(
 ) -> dict[str, Any]:
     """The run's row of `summary.csv`, without seconds and the IoU of classes."""
     source = material.stratified if job.kind == "pseudo_stratified" else material.chosen
-    validation = plan.splits.validation
-    maps = annotation.maps + (len(validation.images) if validation is not None else 0)
+    maps = annotation.maps + len(plan.splits.validation_names)
     annotated = (seen.size if annotation.maps else annotation.pixels) + plan.splits.validation_pixels
     return {
         "dataset": material.dataset.name,

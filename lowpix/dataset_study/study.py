@@ -73,11 +73,11 @@ def dataset_study(options: Options) -> Study[TrainedRun, DatasetTables]:
     }
     data = digest_of(splits.reports)
     if not options.fresh:
-        refuse_other_data(out, splits.reports)
+        refuse_other_data(out, splits.reports, splits.listed())
     study = open_study(out, DATASETS, resolved, fresh=options.fresh, data=data, device=str(device))
     finished = study.finished()
     jobs = [job for job in _jobs(options, budgets) if (job.setting, job.seed) not in finished]
-    keep_data(study, splits.reports)
+    keep_data(study, splits.reports, splits.listed())
     pictures = partial(dataset_pictures, study, test=splits.test, names=splits.test_names)
     with study.at_work(str(device), pictures):
         materials = _materials(options, splits, folder, jobs, out)

@@ -23,6 +23,7 @@ def seconds_a_run(case: Case, schedule: Schedule) -> float:
     """
     session, network = case.session, case.session.network
     room = min(schedule.budget, int(session.log.candidates().sum()))  # an image has no more pixels to ask
+    room = room if case.given is None else min(room, len(case.given))
     schedule = replace(schedule, first=min(schedule.first, room), budget=room)
     with one_thread():
         _seconds(case, schedule.first)  # not counted: the first round is slower

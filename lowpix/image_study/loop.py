@@ -18,6 +18,8 @@ from lowpix.reveal.oracle import Oracle
 from lowpix.reveal.schedule import Schedule
 from lowpix.reveal.session import ImageSession, fit
 
+NEAR = 0.005
+"""Samples of smoothed images are labelled a few tenths of a percent worse than the whole image."""
 MEASURES = ("accuracy", "accuracy_unrevealed", "accuracy_off_border", "miou", "classes_missed")
 
 
@@ -47,6 +49,8 @@ class Case:
     """A row per round, with the columns of `lowpix.study.image_runs.Run.rounds` except the pixels: see `told`."""
     prediction: Prediction | None = None
     """The prediction of the last round."""
+    reached: bool = False
+    """Whether a round of the whole image has reached the target."""
     kept: dict[int, Prediction] = field(default_factory=dict)
     """For each budget of `keep_at`, the pseudo-labels and confidence of the last round within it."""
 
@@ -168,8 +172,9 @@ def reveal(
         fit([case.session for case in active])
         for case in active:
             case.measure(1 if _spent(case, schedule) or case.session.log.asked in schedule.keep_at else case.grid)
-            if case.session.lattice is not None and _ends(case, schedule, target, stop):
+            if case.session.lattice is not None and not case.reached and _near(case, target):
                 case.measure()  # a sample of its pixels seems to reach the target
+            case.reached |= case.session.lattice is None and case.rounds[-1]["accuracy"] >= target
         share = (perf_counter() - start) / len(active)
         for case in active:
             case.seconds += share
@@ -178,6 +183,11 @@ def reveal(
         ended = [case for case in active if _ends(case, schedule, target, stop)]
         active = [case for case in active if case not in ended]
         yield from ended
+
+
+def _near(case: Case, target: float) -> bool:
+    """Whether a round that judged a sample of the pixels may have reached the target."""
+    return bool(case.rounds[-1]["accuracy"] >= target - NEAR)
 
 
 def _ends(case: Case, schedule: Schedule, target: float, stop: str) -> bool:

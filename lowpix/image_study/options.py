@@ -28,9 +28,10 @@ class NetworkOptions:
     grid: Annotated[tuple[int, ...], NOT_EMPTY, between(1, 64)] = (1,)
     """Several may be given, likewise.
     With n above 1, only every n-th row and column of a large image is predicted between rounds, and pixels are
-    chosen there: 4 makes rounds 15 times shorter. Accuracies of these rounds are those of this sample. The last
-    round, budgets of --keep-at and a round that seems to reach the target use every pixel, and so do images of
-    less than 10,000 n² pixels, with 4 those smaller than 400×400."""
+    chosen there: 4 makes rounds 15 times shorter. Accuracies of these rounds are those of this sample, with
+    smoothing a few tenths of a percent below those of the whole image. The last round, budgets of --keep-at and
+    a round that seems to reach the target use every pixel, and so do images of less than 10,000 n² pixels, with
+    4 those smaller than 400×400."""
     members: Annotated[int | None, between(1, 1000)] = None
     """Number of networks in the ensemble of an image; if not given, 4 for mlp and mlp+gp, 1 for gp and unet."""
     members_from: Literal["ensemble", "dropout"] = "ensemble"

@@ -18,6 +18,7 @@ from lowpix.image_study.loop import Case
 from lowpix.networks import find_network
 from lowpix.networks.device import machine
 from lowpix.reveal.acquisition import find_acquisition
+from lowpix.reveal.lattice import Lattice
 from lowpix.reveal.oracle import LabelMapOracle, Oracle
 from lowpix.reveal.schedule import Schedule
 from lowpix.reveal.selection import Selection
@@ -181,4 +182,7 @@ class Setting:
         """How pixels were chosen from scores, as written in tables."""
         if self.given is not None:
             return "as in an earlier study"
-        return case.session.selection_name + (f", on a grid of {self.grid}" if self.grid > 1 else "")
+        session = case.session
+        whole = Lattice.of_round(session.shape, self.grid, 0, 0) is None  # the image is small
+        anywhere = whole or session.acquisition.privileged or session.acquisition.spread
+        return session.selection_name + ("" if anywhere else f", on a grid of {self.grid}")

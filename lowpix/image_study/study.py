@@ -12,7 +12,7 @@ import torch
 
 from lowpix.data import Dataset, spread
 from lowpix.data.check import Report, pixels_digest, require_sound
-from lowpix.data.options import open_data
+from lowpix.data.options import difference, open_data
 from lowpix.errors import InputError
 from lowpix.image_study.carry import Asker, Block, blocks, in_order, keep_order
 from lowpix.image_study.estimate import seconds_a_run
@@ -22,7 +22,7 @@ from lowpix.image_study.runs import run_study
 from lowpix.image_study.setting import Setting, Shared
 from lowpix.networks import find_network
 from lowpix.networks.device import find_device
-from lowpix.reveal.acquisition import find_acquisition
+from lowpix.reveal.acquisition import find_acquisition, own_sources
 from lowpix.reveal.log import UNSURE
 from lowpix.reveal.oracle import Oracle
 from lowpix.segmenter.carry_over import fresh
@@ -31,11 +31,9 @@ from lowpix.study.folder import Study, open_study, require_apart
 from lowpix.study.image_runs import IMAGES, Run, Tables
 from lowpix.study.options import settings_of
 from lowpix.study.replay import ASKER, askers_of, pixels_of
-from lowpix.study.settings import keep_section, require_section
+from lowpix.study.settings import read_settings
 from lowpix.study.text import Bound, clock
 
-SOURCES = "acquisition_sources"
-"""The section of `study.toml` with digests of the user's own acquisition functions."""
 DROPOUT = ("members_from", "mc_samples", "dropout")
 
 
@@ -76,15 +74,11 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     require_apart(out, dataset.folders)
     parts = {dataset: report}
     resolved = _settings(dataset, options) | {"oracles": True if oracles else None}
-    sources = _own_sources(options)
+    sources = own_sources(options.acquisition)
     if not options.fresh:
-        refuse_other_data(out, parts)
-        if record.exists():
-            require_section(record, SOURCES, sources, growing=True)
+        refuse_other_data(out, parts, sources=sources)
     study = open_study(out, IMAGES, resolved, fresh=options.fresh, data=digest_of(parts), device=str(device))
-    keep_data(study, parts)
-    if sources:
-        keep_section(record, SOURCES, sources, growing=True)
+    keep_data(study, parts, sources=sources)
     if carries:
         keep_order(record, names)
     parts_of_names = list(blocks(names)) if carries else [((), names)]
@@ -98,6 +92,9 @@ def _given(setting: Setting, folder: Path, dataset: Dataset, report: Report, see
     require_same(read_data(folder), {dataset: report}, f"{folder} is of other images: is --data-root the same?")
     acquisition = find_acquisition(setting.acquisition).name
     given = pixels_of(folder, acquisition, report.names, seeds)
+    if other := difference(read_settings(folder / "study.toml"), dataset.settings):
+        option, there, here = other
+        raise InputError(f"--pixels-of {folder}: is a study of other images: {option} {there}, not {here}")
     asker = Asker(askers_of(folder, acquisition, seeds)) if setting.carry_over == ASKER else None
     return replace(setting, given=given, asker=asker)
 
@@ -149,13 +146,16 @@ def _work(
     # the first run in this process uses up what its estimate prepared
     first = next(unit for unit in units if any((one.name, unit[1], unit[0]) not in finished for one in settings))
     prepared = {first[0]: Shared()} if options.jobs == 1 and options.cluster is None else {}
-    each = [
-        seconds_a_run(
-            setting.start(dataset, first, device, prepared.get(first[0]), oracles and _nobody), setting.schedule
-        )
-        for setting in settings[:: len(options.acquisition)]  # all acquisitions take about as long
-    ]
-    seconds = sum(each) / len(each) * left / min(options.jobs, -(-len(units) // stack))
+    each: dict[tuple[object, ...], float] = {}
+    seconds = 0.0
+    for setting in settings:
+        to_do = sum((setting.name, seed, name) not in finished for name, seed in units)
+        kind = (setting.network, setting.smoothing, setting.grid)  # all acquisitions take about as long
+        if to_do and kind not in each:
+            case = setting.start(dataset, first, device, prepared.get(first[0]), oracles and _nobody)
+            each[kind] = seconds_a_run(case, setting.schedule)
+        seconds += to_do * each.get(kind, 0)
+    seconds /= min(1 if options.cluster else options.jobs, -(-len(units) // stack))
     at_most = f"at most about {clock(seconds)}: less if images reach the target early"
     duration = at_most if options.stop == "target" else f"about {clock(seconds)}"
     workers = " of one worker" if options.cluster else ""
@@ -222,12 +222,6 @@ def _names(dataset: Dataset, options: Options) -> tuple[str, ...]:
         holds = f"the {len(dataset.images)} images of {dataset.name} {dataset.split}, such as {dataset.images[0]}"
         raise InputError(f"--images {unknown[0]}: must be one of {holds}")
     return spread(tuple(dict.fromkeys(options.images)) or dataset.images, options.limit)
-
-
-def _own_sources(options: Options) -> dict[str, str]:
-    """The digests of the user's own acquisition functions, by name."""
-    acquisitions = map(find_acquisition, options.acquisition)
-    return {acquisition.name: acquisition.source for acquisition in acquisitions if acquisition.source}
 
 
 def _settings(dataset: Dataset, options: Options) -> dict[str, object]:

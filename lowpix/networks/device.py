@@ -38,12 +38,14 @@ def multiplies_bfloat16(device: torch.device) -> bool:
 
 
 def precision(device: torch.device) -> str:
-    """The precision in which networks are evaluated on a device: bfloat16 or float32."""
+    """The precision of the fastest products on a device: bfloat16 or float32."""
     return "bfloat16" if multiplies_bfloat16(device) else "float32"
 
 
 def machine(device: torch.device) -> str:
-    """The kind of machine that a run is made on: its processor, and the precision in which it evaluates networks.
+    """The kind of machine that a run is made on: its processor, and the precision of its fastest products.
+
+    The default network is evaluated in this precision; mlp_float32, gp and unet of an image are in float32.
 
     Machines of one kind give the same tables bit for bit. On another kind a run takes another path after the first
     few choices, because some probabilities differ in the last bits.

@@ -10,7 +10,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -175,6 +175,12 @@ def _own(name: str) -> Acquisition:
         raise InputError(f"{option}: {function} is a {type(score).__name__}, not a function")
     name, source = f"{module}.{function}", _source_digest(score)
     return Acquisition(name, partial(_checked, score, option), members=True, source=source)
+
+
+def own_sources(names: Iterable[str]) -> dict[str, str]:
+    """The digests of the user's own acquisition functions among these, by name."""
+    acquisitions = map(find_acquisition, names)
+    return {acquisition.name: acquisition.source for acquisition in acquisitions if acquisition.source}
 
 
 def _source_digest(function: Callable[..., object]) -> str:

@@ -5,6 +5,7 @@ An image study runs lists of sessions with a label map as the oracle. A web page
 
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -93,6 +94,8 @@ class ImageSession:
         self.samples = samples
         self.acquisition = find_acquisition(acquisition)
         self.selection = selection or Selection()
+        if self.acquisition.privileged or self.acquisition.noisy:  # noisy scores are a draw already
+            self.selection = replace(self.selection, percent=None)
         # for two classes these rank pixels like margin, but rounding would swap near ties
         same_ranking = classes == 2 and self.acquisition.score in (entropy, least_confidence)
         self._score = margin if same_ranking else self.acquisition.score
@@ -103,9 +106,7 @@ class ImageSession:
         if classes < 2:
             raise InputError(f"{classes} class: there is nothing to ask with fewer than two")
         if classes > UNSURE:
-            raise InputError(
-                f"{classes} classes: there can be at most {UNSURE}, since larger labels are no classes"
-            )
+            raise InputError(f"{classes} classes: there can be at most {UNSURE}; larger labels are no classes")
         if askable.dtype != np.bool_ or askable.shape != self.shape:
             raise InputError(f"askable pixels {askable.dtype} {askable.shape}: must be bool of shape {self.shape}")
         if not askable.any():
@@ -129,8 +130,8 @@ class ImageSession:
         self.lattice: Lattice | None = None
         """The points that the last `predict` judged; None for every pixel."""
         self.inputs = self.network.inputs(image, self.device) if inputs is None else inputs
-        find_edges = choose("--smoothing", smoothing, SMOOTHINGS)
-        self.edges = edges or find_edges(image, self.device) if find_edges else None
+        find = choose("--smoothing", smoothing, SMOOTHINGS)
+        self.edges = edges or find(image, self.device) if find else None
         self._facility: Facility | None = None
         if self.acquisition.facility:
             features = self.inputs if self.network.reads_features else pixel_features(image).to(self.device)
@@ -154,8 +155,7 @@ class ImageSession:
             return self._facility.pick(
                 count, self.scores, self.log.candidates(), self.log.pixels, self.selection.spacing
             )
-        percent = None if self.acquisition.privileged else self.selection.percent
-        return self.log.ask(count, self.scores, self._radius(), percent, self.lattice)
+        return self.log.ask(count, self.scores, self._radius(), self.selection.percent, self.lattice)
 
     def tell(self, question: NDArray[np.int64], answers: NDArray[np.uint8]) -> None:
         """Append answers `(k,)` to pixels `(k, 2)` to the log: class ids, VOID or UNSURE.
@@ -197,8 +197,7 @@ class ImageSession:
         whole.fits = log.fits.copy()
         learner = self._fresh_learner()
         if networks:
-            about = learner.load(networks)
-            if about.get("prior") != (self.prior and self.prior.digest):
+            if (about := learner.load(networks)).get("prior") != (self.prior and self.prior.digest):
                 raise InputError(f"{networks}: trained with another prior, or without one")
             steps = self.network.first_steps + (len(whole.fits) - 1) * self.network.steps if whole.fits else 0
             if learner.step != steps:

@@ -1,6 +1,6 @@
 """Label images of any size with a trained data-set network, and measure the labels."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -74,12 +74,12 @@ def dataset_miou(
 
 
 def validator(
-    validation: Dataset | None, scale: float, device: torch.device
+    validation: Dataset | None, names: Sequence[str], scale: float, device: torch.device
 ) -> Callable[[Segmenter], float] | None:
-    """A function that gives a network's mIoU on the split for validation; None without one."""
+    """A function that gives a network's mIoU on these images of the split for validation; None without one."""
     if validation is None:
         return None
-    return lambda network: dataset_miou(network, validation, validation.images, scale, device)
+    return lambda network: dataset_miou(network, validation, names, scale, device)
 
 
 def network_input(image: NDArray[np.uint8], scale: float, device: torch.device) -> torch.Tensor:

@@ -1,5 +1,6 @@
 """How the network of a data set is made and trained, for every study that trains one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ class Method:
         *,
         epochs: int | None = None,
         validation: Dataset | None = None,
+        validation_names: Sequence[str] = (),
         loaders: int = 0,
     ) -> list[dict[str, Any]]:
         """Train a network in place, as `lowpix.segmenter.training.train` does. Returns its history.
@@ -82,6 +84,7 @@ class Method:
             state: file from which a stopped training goes on.
             epochs: instead of those of the recipe.
             validation: the split that chooses the checkpoint, if the recipe validates.
+            validation_names: its images.
             loaders: threads that prepare minibatches ahead.
         """
         weights = None
@@ -96,6 +99,6 @@ class Method:
             device,
             state,
             class_weights=weights,
-            validate=validator(validation, self.scale, device),
+            validate=validator(validation, validation_names, self.scale, device),
             loaders=loaders,
         )

@@ -14,16 +14,25 @@ from lowpix.errors import InputError
 from lowpix.storage import alone_in, csv_bytes, read_csv
 from lowpix.study.folder import Study, file_name
 from lowpix.study.seal import Seal, digest
-from lowpix.study.settings import keep_section, read_settings, replace_section, require_section
+from lowpix.study.settings import keep_section, read_section, read_settings, replace_section, require_section
 
 FILE = "data.csv"
+LISTED = "images"
+"""The section of `study.toml` with the number of images of each split, and a digest of their names."""
+SOURCES = "acquisition_sources"
+"""The section of `study.toml` with digests of the user's own acquisition functions."""
 REMEDY = "use --fresh or another --out"
 LONGEST = 255 - len(".parquet")  # bytes of the name of a run's file
 COLUMNS = {"split": "str", "image": "str", "image_sha256": "str", "labels_sha256": "str"}
 """Columns of `data.csv`; `labels_sha256` is empty for an image without a label map."""
 
 
-def keep_data(study: Study[Any, Any], parts: Mapping[Dataset, Report]) -> None:
+def keep_data(
+    study: Study[Any, Any],
+    parts: Mapping[Dataset, Report],
+    listed: Mapping[str, str] | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> None:
     """Record the digests of a study's images and label maps, and refuse any that differ from an earlier record.
 
     Images that are left out are recorded with the reason.
@@ -31,6 +40,9 @@ def keep_data(study: Study[Any, Any], parts: Mapping[Dataset, Report]) -> None:
     Args:
         study: the study; its `study.toml` exists.
         parts: the report of `require_sound` for each part of the data set.
+        listed: what `Splits.listed` gives, for a study in which one network learns from all images: then none may
+            come in or go.
+        sources: what `own_sources` gives: the user's own functions, which must not change either.
 
     Raises:
         InputError: an image, a label map or the class names have changed, or a name is too long for a file.
@@ -41,6 +53,10 @@ def keep_data(study: Study[Any, Any], parts: Mapping[Dataset, Report]) -> None:
                 raise InputError(f"{dataset.image_file(name) or name}: its name is too long for a study's files")
     record = study.folder / "study.toml"
     keep_section(record, "data", _classes(parts))
+    if listed:
+        keep_section(record, LISTED, listed)
+    if sources:
+        keep_section(record, SOURCES, sources, growing=True)
     faults = [fault for report in parts.values() for found in report.left_out.values() for fault in found]
     replace_section(record, "left_out", {"images": faults} if faults else {})
     rows = [
@@ -63,16 +79,23 @@ def keep_data(study: Study[Any, Any], parts: Mapping[Dataset, Report]) -> None:
             study.seal.write({FILE: csv_bytes(union)})
 
 
-def refuse_other_data(folder: Path, parts: Mapping[Dataset, Report]) -> None:
-    """Raise InputError if a study in `folder` has recorded other class names, images or label maps.
+def refuse_other_data(
+    folder: Path,
+    parts: Mapping[Dataset, Report],
+    listed: Mapping[str, str] | None = None,
+    sources: Mapping[str, str] | None = None,
+) -> None:
+    """Raise InputError if a study in `folder` has recorded other class names, images, label maps or functions.
 
-    This is done before anything is written. A study that shares no image with the data set is one of another data
-    set, even if both have the same name.
+    This is done before anything is written. Arguments are as in `keep_data`. A study that shares no image with the
+    data set is one of another data set, even if both have the same name.
     """
     record, first = folder / "study.toml", next(iter(parts))
     if not record.exists() or difference(read_settings(record), first.settings):
         return  # no study, or one of another data set, which is refused by its settings
     require_section(record, "data", _classes(parts))
+    require_section(record, LISTED, listed or read_section(record, LISTED))
+    require_section(record, SOURCES, sources or {}, growing=True)
     known = read_data(folder)
     require_same(known, parts, REMEDY)
     of_split = known["image"][known["split"] == first.split]

@@ -8,6 +8,7 @@ from lowpix.data.check import Report, require_sound
 from lowpix.data.dataset import median_size
 from lowpix.data.sent import Sent
 from lowpix.errors import InputError
+from lowpix.study.seal import digest
 
 MOST_SENT = 2e9  # bytes of images and label maps that travel with a network; the scheduler holds those in flight
 
@@ -26,18 +27,29 @@ class Splits:
     """The check of each split."""
 
     @property
+    def validation_names(self) -> tuple[str, ...]:
+        """Names of the validation images; none without a validation split."""
+        return () if self.validation is None else self.reports[self.validation].names
+
+    @property
     def pixels(self) -> int:
         """Number of pixels of all training images."""
-        return self.reports[self.train].size()
+        return self.reports[self.train].size
 
     @property
     def validation_pixels(self) -> int:
         """Number of pixels of all validation images; 0 without a validation split."""
-        return 0 if self.validation is None else self.reports[self.validation].size()
+        return 0 if self.validation is None else self.reports[self.validation].size
+
+    def listed(self) -> dict[str, str]:
+        """Number of images of each split, with a digest of their names: one network learns from all of them."""
+        names = {"train": self.names, "test": self.test_names, "validation": self.validation_names}
+        lists = {part: "\n".join(own).encode() for part, own in names.items() if own}
+        return {part: f"{len(names[part])} images, {digest(own)[:12]}" for part, own in lists.items()}
 
     def require_sendable(self, cluster: str) -> None:
         """Raise InputError if the images are too many to travel with each network to workers of a cluster."""
-        size = 4 * sum(report.size() for report in self.reports.values())  # three colours and a label
+        size = 4 * sum(report.size for report in self.reports.values())  # three colours and a label
         if size > MOST_SENT:
             raise InputError(
                 f"--cluster {cluster}: {size / 1e9:.1f} GB of images would travel with each network, and at most "
@@ -48,7 +60,7 @@ class Splits:
         """The same splits with their images in memory, to travel with work to another machine."""
         validation = self.validation
         names = {self.train: self.names, self.test: self.test_names}
-        names |= {} if validation is None else {validation: validation.images}
+        names |= {} if validation is None else {validation: self.validation_names}
         sent = {part: Sent(part, own) for part, own in names.items()}
         return Splits(
             sent[self.train],
@@ -80,14 +92,9 @@ def open_splits(
     without a label map, and with `skip_faulty` faulty ones, are left out. Raises InputError for other faults
     in a split, for splits that are not different, and for splits with different classes.
     """
-    train, test = opener(split), _named("--test-split", test_split, opener)
-    validation = None if validation_split is None else _named("--validation-split", validation_split, opener)
-    if test.split == train.split:
-        raise InputError(f"--split {train.split}: must not be tested on itself: name another --test-split")
-    if validation is not None and validation.split in (train.split, test.split):
-        raise InputError(
-            f"--validation-split {validation.split}: must be another split than those for training and test"
-        )
+    train, test = opener(split), named("--test-split", test_split, opener)
+    validation = None if validation_split is None else named("--validation-split", validation_split, opener)
+    require_disjoint(train, test, validation)
     for other in (test, validation or test):
         if other.classes != train.classes:
             counts = f"{len(train.classes)} and {len(other.classes)}"
@@ -99,7 +106,18 @@ def open_splits(
     return Splits(train, reports[train].names, test, reports[test].names, validation, reports)
 
 
-def _named(option: str, split: str, opener: Callable[[str | None], Dataset]) -> Dataset:
+def require_disjoint(train: Dataset, test: Dataset | None, validation: Dataset | None = None) -> None:
+    """Raise InputError if a network would be tested or validated on images of another purpose."""
+    tested = frozenset() if test is None else test.parts
+    if train.parts & tested:
+        raise InputError(f"--split {train.split}: must not be tested on itself: name another --test-split")
+    if validation is not None and validation.parts & (train.parts | tested):
+        raise InputError(
+            f"--validation-split {validation.split}: must be another split than those for training and test"
+        )
+
+
+def named(option: str, split: str, opener: Callable[[str | None], Dataset]) -> Dataset:
     """Open a split; errors name `option`."""
     try:
         return opener(split)
