@@ -2,6 +2,7 @@
 
 import hashlib
 import math
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
@@ -89,6 +90,8 @@ def predict(options: Options) -> int:
     seal = Seal(options.out)
     _prepare(options, photos, scale, seal)
     wanted = [_name, *([_overlay_name] if options.overlay else [])]
+    for warning in photos.warnings():
+        print(f"warning: {warning}", file=sys.stderr)
     todo = [name for name in photos.images if not all((options.out / of(name)).exists() for of in wanted)]
     print(f"{len(photos.images)} images, {len(todo)} of them to label: {', '.join(model.classes)}", flush=True)
     faults = []

@@ -1,6 +1,7 @@
 """What comes out of an annotation, from answers to a model: label maps, tables, COCO, data-set study, predict."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,8 @@ from lowpix.predict import predict
 from lowpix.reveal.log import VOID
 from lowpix.reveal.session import ImageSession, fit
 from lowpix.reveal.smoothing import Edges
+from lowpix.study.folder import open_study
+from lowpix.study.image_runs import IMAGES
 from lowpix.study.source import Source
 
 ANSWERS = 15
@@ -433,3 +436,30 @@ def test_the_rule_that_ends_an_image_may_change_from_day_to_day(tmp_path: Path) 
 def test_the_store_of_a_folder_tells_what_it_is(labelled: Path) -> None:
     about = json.loads((labelled / "annotations.json").read_text())
     assert [image["file_name"] for image in about["images"]] == [f"photo_{index}.png" for index in range(3)]
+
+
+def test_a_folder_that_cannot_take_the_tables_is_refused_before_the_page_opens(
+    photos: Path, labelled: Path, tmp_path: Path
+) -> None:
+    """Of another study, or with a table that was edited."""
+    write_study = open_study(tmp_path / "study", IMAGES, {"dataset": "scenes"})
+    assert write_study.folder.exists()
+    with refused(f"{tmp_path / 'study'}: holds another study: name another --out"):
+        Project(options(photos, out=tmp_path / "study"))
+    shutil.copytree(labelled, tmp_path / "edited")
+    with (tmp_path / "edited/class_shares.csv").open("a") as table:
+        table.write("one line more\n")
+    with refused("class_shares.csv", "changed since"):
+        Project(options(photos, out=tmp_path / "edited"))
+
+
+def test_a_class_that_nobody_answered_is_named(photos: Path, tmp_path: Path) -> None:
+    project = Project(options(photos, out=tmp_path / "out"))
+    person = Person(project)
+    person.look_at(1)
+    for column in range(6):
+        person.do(type="answer", image=1, row=3, column=9 * column, answer=0, kind="shown", seconds=1)
+    person.do(type="status", image=1, status="done")
+    person.engine.finish()
+    assert project.write().endswith("; no answer in them is wall or floor")
+    person.end()

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from refusals import refused
 
 from lowpix.data import IGNORE, open_dataset
 from lowpix.data.options import DataOptions, open_data
@@ -109,3 +110,8 @@ def test_options_out_of_range(option: dict, message: str) -> None:
 def test_a_folder_that_would_not_be_read_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=f"--data-root {tmp_path}: scenes are generated: name --dataset folder"):
         open_data(DataOptions(data_root=tmp_path))
+
+
+def test_a_misspelt_split_is_refused() -> None:
+    with refused("--split tset: scenes has train, val, test"):
+        Scenes("tset")

@@ -99,7 +99,7 @@ def test_lines_say_what_is_privileged() -> None:
     assert (error_depth.get_label(), error_depth.get_linestyle()) == ("error_depth (privileged)", "--")
     assert (margin.get_color(), error_depth.get_color()) == (COLOURS[0], COLOURS[2])
     assert set(target.get_ydata()) == {0.98}
-    assert [text.get_text() for text in axes.texts] == ["target 98 %"]
+    assert [text.get_text() for text in axes.texts] == ["98 %"]
 
 
 def test_an_acquisition_keeps_its_colour_and_others_differ() -> None:

@@ -24,7 +24,7 @@ from lowpix.annotate.keys import keys_of
 from lowpix.annotate.options import Options
 from lowpix.annotate.safety import is_own
 from lowpix.annotate.stop import Stop
-from lowpix.annotate.store import Store
+from lowpix.annotate.store import FILE, Store
 from lowpix.annotate.teacher import Teacher
 from lowpix.data import Dataset, spread
 from lowpix.data.folder import classes_and_keys
@@ -32,6 +32,9 @@ from lowpix.data.options import open_data
 from lowpix.errors import InputError
 from lowpix.reveal.log import VOID
 from lowpix.study.folder import require_apart
+from lowpix.study.image_runs import IMAGES
+from lowpix.study.seal import Seal
+from lowpix.study.settings import read_kind, read_settings
 
 if TYPE_CHECKING:
     from lowpix.annotate.output import Output
@@ -58,6 +61,9 @@ class Project:
         dataset = open_data(options, seed=options.seed)
         self.out = options.out or _beside(options, dataset)
         require_apart(self.out, dataset.folders)
+        _require_own(self.out)
+        for warning in dataset.warnings():
+            print(f"warning: {warning}", file=sys.stderr)
         # whoever makes no classes finds out before a folder is made
         if not dataset.classes and not self.out.exists():
             raise InputError(UNNAMED)
@@ -116,6 +122,9 @@ class Project:
                 study.seal.write({COCO: coco(files, dataset.classes)})
             again = sum(image.status == "open" and image.saved is not None for image in self.store.images())
             note = f"; {again} of them are open again, with the label maps from before" if again else ""
+            told = set(study.tables().revealed["label"])
+            untold = [name for label, name in enumerate(self.dataset().classes) if label not in told]
+            note += f"; no answer in them is {' or '.join(untold)}" if untold and names else ""
             return f"{len(names)} of {len(self.store.images())} images are labelled: {self.out}{note}"
 
     def unfinished(self) -> int:
@@ -261,6 +270,17 @@ def _serve(server: "Server", options: Options, uvicorn: ModuleType) -> None:
         if options.browser:
             _open_browser(address)
         runner.run(sockets=[listener])
+
+
+def _require_own(out: Path) -> None:
+    """Raise InputError, before the page opens, for a folder in which tables could not be written at the end."""
+    record = out / "study.toml"
+    if not record.exists():
+        return
+    settings = read_settings(record)
+    if read_kind(record) != IMAGES.name or not settings.get("oracles") or not (out / FILE).exists():
+        raise InputError(f"{out}: holds another study: name another --out")
+    Seal(out).require_unchanged()
 
 
 def _beside(options: Options, dataset: Dataset) -> Path:

@@ -43,6 +43,9 @@ Window = tuple[slice, slice]
 WHOLE = np.s_[:, :]
 
 
+SPLITS = ("train", "val", "test")
+
+
 class Scenes(Dataset):
     """Generated street scenes. Image and labels depend only on seed, split, name, size and classes."""
 
@@ -58,6 +61,8 @@ class Scenes(Dataset):
             raise InputError(f"--scene-classes {classes}: must be 2 to {len(CLASSES)}")
         if seed < 0:
             raise InputError(f"--seed {seed}: must be at least 0")
+        if split not in (None, *SPLITS):
+            raise InputError(f"--split {split}: scenes has {', '.join(SPLITS)}")
         self.name, self.split, self.size, self.seed = "scenes", split or "train", size, seed
         self.classes = CLASSES[:classes]
         self.palette = default_palette(classes)

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from lowpix.data import IGNORE, Dataset, spread
 from lowpix.dataset_study.annotated import Audited
 from lowpix.dataset_study.tables import DatasetTables, TrainedRun, prediction_name
-from lowpix.metrics import accuracy, confusion
 from lowpix.study.folder import Study
 from lowpix.study.plots import COLOURS, Panel, figure_png, overview_picture, plain, plain_axes
 
@@ -39,10 +38,9 @@ def dataset_pictures(
     """The files `history.png`, `costs.png`, and `overview.png`: truth, full and pseudo for a few test images."""
     if not len(tables.summary):
         return {}
-    pictures = {
-        "history.png": figure_png(history_picture(tables.history)),
-        "costs.png": figure_png(costs_picture(tables.summary)),
-    }
+    pictures = {"history.png": figure_png(history_picture(tables.history))}
+    if tables.summary["miou"].notna().any():  # without audit answers, nothing of a person's labels is scored
+        pictures["costs.png"] = figure_png(costs_picture(tables.summary))
     summary = tables.summary.sort_values("pixels_per_image", kind="stable")
     settings = list(dict.fromkeys(summary["setting"]))
     pseudo = list(summary["setting"][summary["kind"] == "pseudo"])
@@ -59,17 +57,18 @@ def dataset_pictures(
         truth = test.labels(name)
         if len(maps) == len(shown) and truth is not None:
             known = [] if isinstance(test, Audited) else [Panel("truth", labels=truth)]
-            rows.append([Panel(name, image=test.image(name)), *known, *_panels(maps, truth)])
+            rows.append([Panel(name, image=test.image(name)), *known, *_panels(maps, truth, test)])
     if rows:
         pictures["overview.png"] = figure_png(overview_picture(rows, test.classes, test.palette), photographs=True)
     return pictures
 
 
-def _panels(maps: Mapping[str, NDArray[np.uint8]], truth: NDArray[np.uint8]) -> Iterator[Panel]:
-    """A panel for each prediction, with its accuracy."""
+def _panels(maps: Mapping[str, NDArray[np.uint8]], truth: NDArray[np.uint8], test: Dataset) -> Iterator[Panel]:
+    """A panel for each prediction, with its accuracy, or with the few audit pixels that it is known of."""
     for setting, labels in maps.items():
-        right = accuracy(confusion(truth, labels, IGNORE - 1))
-        yield Panel(f"{setting}: {100 * right:.1f} % right", labels=labels)
+        right, known = np.count_nonzero((labels == truth)[truth != IGNORE]), np.count_nonzero(truth != IGNORE)
+        share = f"{right} of {known} audit pixels" if isinstance(test, Audited) else f"{100 * right / known:.1f} %"
+        yield Panel(f"{setting}: {share} right", labels=labels)
 
 
 def costs_picture(summary: pd.DataFrame) -> Figure:

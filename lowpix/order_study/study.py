@@ -52,7 +52,7 @@ def order_study(options: Options) -> OrderTables:
     options.check()
     device = find_device(options.device)
     folder = options.image_study or _small_study(options.jobs)
-    out = _out(folder, options.out)
+    out = folder_of(folder, options.out)
     given = read_given(Source(folder), options.setting, options.data_root)
     images = _images(given, options)
     group_images(images, options.group_by)  # finds an invalid expression before hours of work
@@ -144,7 +144,8 @@ def _small_study(jobs: int) -> Path:
     return image_study(small).folder
 
 
-def _out(folder: Path, out: Path | None) -> Path:
+def folder_of(folder: Path, out: Path | None) -> Path:
+    """The folder of the order study of an image study in `folder`; `out` if it is given."""
     if out is None:
         resolved = folder.resolve()
         name = f"{resolved.name}_order"

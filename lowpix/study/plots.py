@@ -198,7 +198,7 @@ def draw_curves(axes: Axes, curves: pd.DataFrame, target: float | None = None) -
             "fontsize": 8,
             "color": "#505050",
         }
-        axes.text(0.01, height, f"target {100 * target:g} %", **place)
+        axes.text(0.01, height, f"{100 * target:g} %", **place)
 
 
 def draw_reached(axes: Axes, curves: pd.DataFrame, target: float) -> None:
