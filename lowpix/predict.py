@@ -107,6 +107,8 @@ def predict(options: Options) -> int:
             except InputError as fault:
                 faults.append(str(fault))
                 continue
+            if note := photos.note(name):
+                tqdm.write(f"warning: {note}", file=sys.stderr)
             if name == todo[0]:
                 _hint(image, scale, model)
             files = {}

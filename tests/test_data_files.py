@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageCms
 from refusals import refused
 
-from lowpix.data import IGNORE
+from lowpix.data import IGNORE, open_dataset
+from lowpix.data.check import check
 from lowpix.data.files import Coding, Colour, read_image, read_labels
 
 RNG = np.random.default_rng(0)
@@ -179,3 +180,13 @@ def test_colours_where_ids_were_expected(tmp_path: Path, mode: str) -> None:
     Image.fromarray(RGB).convert(mode).save(tmp_path / "x.tif")
     with refused("x.tif: ", mode, "one class id per pixel"):
         read_labels(tmp_path / "x.tif", Coding.plain(2))
+
+
+def test_pages_that_are_not_used_are_told(tmp_path: Path) -> None:
+    """A stack of a microscope, for example: only its first page is read."""
+    pages = [Image.fromarray(np.full((6, 8), value, np.uint8)) for value in (0, 90, 180)]
+    (tmp_path / "images").mkdir()
+    pages[0].save(tmp_path / "images/stack.tif", save_all=True, append_images=pages[1:])
+    pages[0].save(tmp_path / "images/single.tif")
+    report = check(open_dataset("folder", tmp_path), ("single", "stack"), labelled=False)
+    assert report.warnings == (f"{tmp_path / 'images/stack.tif'}: holds 3 pages, and only the first is used",)

@@ -70,6 +70,8 @@ def check(dataset: Dataset, names: Sequence[str], labelled: bool = True, progres
         faults.append(f"{_title(dataset)}: declares {declared}: there must be at least 2{page}")
     for name in tqdm(names, "checking", unit="image", disable=None if progress else True, leave=False):
         image, labels, own = _read(dataset, name, labelled)
+        if image is not None and (note := dataset.note(name)):
+            warnings.append(note)
         if labelled and labels is None and not own:
             unlabelled[name] = (f"{_file(dataset.image_file(name), name)}: has no label map",)
             continue

@@ -82,6 +82,10 @@ class Dataset(ABC):
         """The class that shares its id with void, so no pixel can have this class; usually None."""
         return None
 
+    def note(self, name: str) -> str | None:
+        """What the user should know of one image, such as pages that are not used; usually None."""
+        return None
+
     def faults(self) -> tuple[str, ...]:
         """Faults of the data set that belong to no single image, one line each."""
         return ()

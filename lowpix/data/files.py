@@ -114,6 +114,15 @@ def open_picture(path: Path, upright: bool = False) -> Image.Image:
         raise InputError(f"{path}: cannot be read as an image: {' '.join(str(error).split())}") from error
 
 
+def pages_of(path: Path) -> int:
+    """Number of pages of a TIFF or frames of a GIF, from its header; 1 for all else."""
+    try:
+        with Image.open(path) as image:
+            return getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF") else 1
+    except Exception:  # a broken file is reported when it is read
+        return 1
+
+
 def _stretch(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     finite = values[np.isfinite(values)]
     low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
@@ -184,6 +193,11 @@ class Files(Dataset):
     def labels(self, name: str) -> NDArray[np.uint8] | None:
         path = self._pair(name)[1]
         return None if path is None else read_labels(path, self._coding)
+
+    def note(self, name: str) -> str | None:
+        path = self._pair(name)[0]
+        pages = pages_of(path)
+        return f"{path}: holds {pages} pages, and only the first is used" if pages > 1 else None
 
     def image_file(self, name: str) -> Path | None:
         return self._pair(name)[0]

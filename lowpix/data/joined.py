@@ -40,6 +40,10 @@ class Joined(Dataset):
         part, own = self._place(name)
         return part.labels(own)
 
+    def note(self, name: str) -> str | None:
+        part, own = self._place(name)
+        return part.note(own)
+
     def image_file(self, name: str) -> Path | None:
         part, own = self._place(name)
         return part.image_file(own)
