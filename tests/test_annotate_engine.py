@@ -3,7 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,7 @@ def test_an_image_that_is_done_again_while_it_is_taken_back_is_saved(
     """Enter, undo and Enter again: the third comes while the engine finds that it need not finish the image."""
     store, whole, whole_image = person.store, person.engine._finish, person.store.image
     threads: list[Thread] = []
+    ended = Event()
 
     def finish(number: int, bench: Bench, answers: list[Answer]) -> None:
         if not threads:
@@ -103,11 +104,14 @@ def test_an_image_that_is_done_again_while_it_is_taken_back_is_saved(
             patch.setattr(store, "image", image)
         whole(number, bench, answers)
 
+    def third() -> None:
+        person.do(type="status", image=1, status="done")
+        ended.set()
+
     def image(number: int) -> Any:
         found = whole_image(number)
         if not threads:
-            request = {"type": "status", "image": 1, "status": "done"}
-            threads.append(Thread(target=person.do, kwargs=request))
+            threads.append(Thread(target=third))
             threads[0].start()
             threads[0].join(0.5)  # it waits for the engine, and the engine must not wait for it
         return found
@@ -115,7 +119,7 @@ def test_an_image_that_is_done_again_while_it_is_taken_back_is_saved(
     with monkeypatch.context() as patch:
         patch.setattr(person.engine, "_finish", finish)
         person.do(type="status", image=1, status="done")
-        wait_for("the third request", lambda: threads and not threads[0].is_alive())
+        wait_for("the third request", ended.is_set)  # a thread is not alive before it starts, either
     person.engine.finish()
     assert project.unfinished() == 0
     assert labelled(project) == ["photo_0"]
