@@ -36,12 +36,12 @@ class Forest:
 class Walker:
     """scikit-image's random walker on Lab colours. A pixel gets the class that a random walk likely meets first.
 
-    The settings are scikit-image's defaults. Another `beta`, a smaller `tol` and the plain conjugate-gradient
+    The settings are scikit-image's defaults. Another `beta`, colours divided by 100, a smaller `tol` and the plain conjugate-gradient
     solver were slower, not better, or both.
     """
 
     def __init__(self, image: NDArray[np.uint8]) -> None:
-        self.lab = rgb2lab(image) / 100  # the default beta is meant for values up to 1
+        self.lab = rgb2lab(image)
 
     def labels(self, question: NDArray[np.int64], answers: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """As `Forest.labels`; nothing is trained."""

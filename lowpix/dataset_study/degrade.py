@@ -69,7 +69,6 @@ def walk(image: NDArray[np.uint8], log: Log) -> NDArray[np.uint8]:
     seeds[tuple(pixels.T)] = index + 1
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns that an optional, faster solver is missing
-        # its default beta is meant for values up to 1
-        found = random_walker(rgb2lab(image) / 100, seeds, mode="cg_j", channel_axis=-1)
+        found = random_walker(rgb2lab(image), seeds, mode="cg_j", channel_axis=-1)
     walked: NDArray[np.uint8] = held[np.maximum(found, 1) - 1]
     return walked
