@@ -36,8 +36,8 @@ class Forest:
 class Walker:
     """scikit-image's random walker on Lab colours. A pixel gets the class that a random walk likely meets first.
 
-    The settings are scikit-image's defaults. Another `beta`, colours divided by 100, a smaller `tol` and the plain conjugate-gradient
-    solver were slower, not better, or both.
+    The settings are scikit-image's defaults. Another `beta`, colours divided by 100, a smaller `tol` and the plain
+    conjugate-gradient solver were slower, not better, or both.
     """
 
     def __init__(self, image: NDArray[np.uint8]) -> None:
