@@ -1,7 +1,6 @@
 """What comes out of an annotation, from answers to a model: label maps, tables, COCO, data-set study, predict."""
 
 import json
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,8 +23,6 @@ from lowpix.annotate.bench import Bench
 from lowpix.annotate.coco import compressed, run_lengths
 from lowpix.annotate.frame import Frame
 from lowpix.annotate.project import _file
-from lowpix.annotate.requests import do
-from lowpix.annotate.stop import Stop
 from lowpix.annotate.store import Answer
 from lowpix.dataset_study import Options as DatasetOptions
 from lowpix.dataset_study import dataset_study
@@ -36,8 +33,6 @@ from lowpix.predict import predict
 from lowpix.reveal.log import VOID
 from lowpix.reveal.session import ImageSession, fit
 from lowpix.reveal.smoothing import Edges
-from lowpix.study.folder import open_study
-from lowpix.study.image_runs import IMAGES
 from lowpix.study.source import Source
 
 ANSWERS = 15
@@ -220,102 +215,6 @@ def test_the_page_labels_as_an_image_study_does() -> None:
     np.testing.assert_allclose(probabilities.max(0), found["edges"].confidence, atol=1e-6)
 
 
-def test_a_restart_asks_the_same(photos: Path, tmp_path: Path) -> None:
-    """With the networks' file, and without it by the fits that are recorded."""
-    asked = []
-    for networks in (None, True, False):
-        project = Project(options(photos, out=tmp_path / "out"))
-        if networks is False:
-            (tmp_path / "out/restart/photo_0.safetensors").unlink()
-        person = Person(project)
-        person.look_at(1)
-        if networks is None:
-            person.answer(1, 9)
-        wait_for("trained", lambda: person.engine.view(1)["work"] == "ready")  # noqa: B023
-        asked.append((person.engine.view(1)["questions"], person.engine.labels(1)[1].tolist()))  # type: ignore[index]
-        person.end()
-    assert asked[0] == asked[1] == asked[2]
-
-
-def test_an_answer_that_is_mended_after_a_restart_is_learnt(
-    photos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Before the networks are there, so that they find as many answers as they had learned from."""
-    project = Project(options(photos, out=tmp_path / "out"))
-    person = Person(project)
-    person.look_at(1)
-    person.answer(1, 8)
-    row, column, kind = person.question(1, None)
-    label = int(truth()[row, column])
-    answer = {"image": 1, "row": row, "column": column, "kind": kind, "seconds": 1}
-    person.do(type="answer", answer=(label + 1) % 3, **answer)
-    wait_for("trained", lambda: person.engine.view(1)["work"] == "ready")
-    wrong = person.engine.labels(1)[1].copy()  # type: ignore[index]
-    person.end()
-
-    labels = []
-    for networks in (True, False):
-        project = Project(options(photos, out=tmp_path / "out"))
-        if networks:
-            do(project.store, [{"uid": "the undo", "type": "undo"}])
-            do(project.store, [{"uid": "mended answer", "type": "answer", "answer": label, **answer}])
-        else:
-            (tmp_path / "out/restart/photo_0.safetensors").unlink()
-        person = Person(project)
-        person.look_at(1)
-        wait_for("trained", lambda: person.engine.view(1)["work"] == "ready")  # noqa: B023
-        labels.append(person.engine.labels(1)[1].copy())  # type: ignore[index]
-        person.end()
-        assert ("other answers" in capsys.readouterr().err) == networks
-    np.testing.assert_array_equal(labels[0], labels[1])
-    assert (labels[0] != wrong).any()
-
-
-def test_a_class_that_comes_in_and_answers_that_are_taken_back(photos: Path, tmp_path: Path) -> None:
-    project = Project(options(photos, out=tmp_path / "out"))
-    person = Person(project)
-    person.look_at(1)
-    person.answer(1, 8)
-    project.store.add_class("door", "d")
-    person.engine.classes_changed()
-    person.do(type="answer", image=1, row=30, column=40, answer=3, kind="shown", seconds=2)
-    wait_for("trained", lambda: person.engine.view(1)["work"] == "ready")
-    assert person.engine.labels(1)[1][30, 40] == 3  # type: ignore[index]
-    for _ in range(9):
-        person.do(type="undo")
-    wait_for("untrained", lambda: person.engine.labels(1) is None)
-    assert person.engine.view(1)["version"] == 0
-    person.answer(1, 6)
-    assert set(np.unique(person.engine.labels(1)[1])) <= {0, 1, 2, 3}  # type: ignore[index]
-    person.end()
-    with refused("--classes sky,wall,floor", "sky,wall,floor,door"):
-        Project(options(photos, out=tmp_path / "out"))
-    again = Project(replace(options(photos, out=tmp_path / "out"), classes=None))
-    assert again.dataset().classes == (*CLASSES, "door")
-    again.store.close()
-
-
-def test_an_image_is_over_by_budget_and_by_audit(photos: Path, tmp_path: Path) -> None:
-    budget, audit = Stop("budget", 7, 0.9), Stop("audit", 1000, 0.2, 10)
-    for stop, part in (budget, "7 answers"), (audit, "audit bounds"), (Stop("person", 7, 0.9), "7 answers"):
-        project = Project(options(photos, out=tmp_path / stop.how))
-        person = Person(project, stop)
-        person.look_at(1)
-        person.answer(1, 7)
-        if stop.how == "audit":
-            person.answer(1, 3)
-            person.answer(1, 20, "audit")
-            wait_for("a look", lambda: person.engine.view(1)["audit"]["looks"])  # noqa: B023
-        assert part in wait_for("over", lambda: person.engine.view(1)["over"])  # noqa: B023
-        if stop.how == "person":
-            assert person.engine.view(1)["status"] == "open"
-        else:
-            wait_for("done", lambda: person.engine.view(1)["status"] == "done")  # noqa: B023
-            person.engine.finish()
-            assert "1 of 4 images are labelled" in project.write()
-        person.end()
-
-
 def test_estimates_hold_as_often_as_they_say() -> None:
     assert estimate(149, 149).low == pytest.approx(0.0125 ** (1 / 149))  # by hand: all right, at 97.5 %
     draw = np.random.default_rng(0)
@@ -408,58 +307,6 @@ def test_what_does_not_fit_is_refused_in_one_line(other: Path, tmp_path: Path) -
         Project(options(other, seed=3))
 
 
-def test_a_photograph_that_was_never_answered_may_go(tmp_path: Path) -> None:
-    photos = photographs(tmp_path / "photos", 3)
-    Project(options(photos)).store.close()
-    (photos / "photo_1.png").unlink()
-    project = Project(options(photos))
-    assert [image.name for image in project.store.images()] == ["photo_0", "photo_2"]
-    project.store.close()
-
-
-def test_the_rule_that_ends_an_image_may_change_from_day_to_day(tmp_path: Path) -> None:
-    photos = photographs(tmp_path / "photos", 2)
-    for image, rule in enumerate(({}, {"stop": "budget", "max_pixels": 6}), start=1):
-        project = Project(options(photos, **rule))
-        person = Person(project)
-        person.look_at(image)
-        person.answer(image, 6)
-        person.do(type="status", image=image, status="done")
-        person.engine.finish()
-        assert f"{image} of 2 images are labelled" in project.write()
-        assert "models/pseudo-1000/0.safetensors" in project.teacher.next_commands()[1]
-        person.end()
-    curves = pd.read_parquet(tmp_path / "photos_labelled/curves.parquet")
-    assert list(curves.groupby("image")["stop"].first()) == ["person", "budget"]
-
-
 def test_the_store_of_a_folder_tells_what_it_is(labelled: Path) -> None:
     about = json.loads((labelled / "annotations.json").read_text())
     assert [image["file_name"] for image in about["images"]] == [f"photo_{index}.png" for index in range(3)]
-
-
-def test_a_folder_that_cannot_take_the_tables_is_refused_before_the_page_opens(
-    photos: Path, labelled: Path, tmp_path: Path
-) -> None:
-    """Of another study, or with a table that was edited."""
-    write_study = open_study(tmp_path / "study", IMAGES, {"dataset": "scenes"})
-    assert write_study.folder.exists()
-    with refused(f"{tmp_path / 'study'}: holds another study: name another --out"):
-        Project(options(photos, out=tmp_path / "study"))
-    shutil.copytree(labelled, tmp_path / "edited")
-    with (tmp_path / "edited/class_shares.csv").open("a") as table:
-        table.write("one line more\n")
-    with refused("class_shares.csv", "changed since"):
-        Project(options(photos, out=tmp_path / "edited"))
-
-
-def test_a_class_that_nobody_answered_is_named(photos: Path, tmp_path: Path) -> None:
-    project = Project(options(photos, out=tmp_path / "out"))
-    person = Person(project)
-    person.look_at(1)
-    for column in range(6):
-        person.do(type="answer", image=1, row=3, column=9 * column, answer=0, kind="shown", seconds=1)
-    person.do(type="status", image=1, status="done")
-    person.engine.finish()
-    assert project.write().endswith("; no answer in them is wall or floor")
-    person.end()
