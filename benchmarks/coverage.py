@@ -76,8 +76,8 @@ def measure(options: Options) -> Iterator[Row]:
         for name, (draw, mean) in populations(options).items():
             for _ in range(samples):
                 values = draw(count)
+                series = pd.Series(values)
                 for level in options.levels:
-                    series = pd.Series(values)
                     both = interval(series, pd.Series(series.index), level), bca(values, level)
                     ours, theirs = (float(not low <= mean <= high) for low, high in both)
                     yield Row(f"{count} images: {name}", ours, f"share missed at {100 * level:g} %", theirs)

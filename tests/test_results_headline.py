@@ -3,13 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-from result_sentences import Sentence, collector, interval_text, require_said
+from data_samples import DATA, needs_nuclei
+from result_sentences import ROOT, Sentence, collector, interval_text, require_said
 
+from lowpix.data import open_dataset
 from lowpix.study.intervals import interval
 from lowpix.study.tables import pixels_to
 from studies import headline_tables
 from studies.headline_tables import curves_of
 
+PAGE = "results/README.md"
 SAYS: list[Sentence] = []
 says = collector(SAYS)
 
@@ -132,6 +135,19 @@ def images_that_wrong_answers_cost() -> str:
         for end in ("", "_2")
     )
     return f"on CamVid {(wrong > clean).sum()} images need more and {(wrong < clean).sum()} fewer"
+
+
+@needs_nuclei
+def test_what_background_alone_would_be_on_nuclei() -> None:
+    """Said on both pages; the label maps are not in results/."""
+    nuclei = open_dataset("folder", DATA / "nuclei", "test")
+    images = curves_of("nuclei_image")["image"].unique()
+    background = [labels == 0 for name in images if (labels := nuclei.labels(name)) is not None]
+    share = 100 * sum(map(np.count_nonzero, background)) / sum(map(np.size, background))
+    as_good = sum(float(one.mean()) >= 0.9 for one in background)
+    readme, results = (" ".join((ROOT / page).read_text("utf-8").split()) for page in ("README.md", PAGE))
+    assert f"where background alone would be {share:.0f} % right" in readme
+    assert f"on {as_good} of the {len(images)} images a map of background alone is as good" in results
 
 
 @pytest.mark.parametrize("sentence", SAYS, ids=str)

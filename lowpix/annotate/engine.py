@@ -322,7 +322,7 @@ class Engine:
         image = self._store.image(number)
         photo = read_photo(self._dataset, image.name)
         digest = pixels_digest(photo)
-        if (note := self._dataset.note(image.name)) and image.digest is None:
+        if image.digest is None and (note := self._dataset.note(image.name)):
             print(f"warning: {note}", file=sys.stderr)
         if image.digest not in (None, digest):
             raise InputError(f"{image.name}: the photograph has changed since its first answer")

@@ -115,15 +115,15 @@ class Project:
             study = self.output.write()
             if study is None:
                 return "no image is done yet, so there are no label maps"
-            names = list(study.tables().summary["image"])
+            tables, dataset = study.tables(), self.dataset()
+            names = list(tables.summary["image"])
             if self.options.export == "coco":
-                dataset = self.dataset()
                 files = ((_file(dataset, name), self.output.label_map(study, name)) for name in names)
                 study.seal.write({COCO: coco(files, dataset.classes)})
             again = sum(image.status == "open" and image.saved is not None for image in self.store.images())
             note = f"; {again} of them are open again, with the label maps from before" if again else ""
-            told = set(study.tables().revealed["label"])
-            untold = [name for label, name in enumerate(self.dataset().classes) if label not in told]
+            told = set(tables.revealed["label"])
+            untold = [name for label, name in enumerate(dataset.classes) if label not in told]
             note += f"; no answer in them is {' or '.join(untold)}" if untold and names else ""
             return f"{len(names)} of {len(self.store.images())} images are labelled: {self.out}{note}"
 

@@ -66,23 +66,24 @@ def _answer(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:
     if not isinstance(seconds, int | float) or isinstance(seconds, bool) or not 0 <= seconds < 1e7:
         raise InputError(f"seconds {seconds!r}: must be a number from 0")
     cell = frame.cell(row, column)
-    known = next((one for one in store.answers(image.id) if one.cell == cell), None)
-    if known and kind != "shown":
-        return {"image": image.id, "ignored": "was answered before, perhaps in another tab"}
-    if known and known.kind == "audit":
-        # learnt from, it would leave the audit: an audit without the mistakes that were found shows too few
-        kind = "audit"
-        if known.answer == answer:
-            return {"image": image.id, "ignored": AUDITED}
-    if known:
-        store.execute("UPDATE answers SET gone = 1 WHERE number = ?", (known.number,))
+    known = "SELECT number, answer, kind FROM answers WHERE image = ? AND cell = ? AND NOT gone"
+    replaced = None
+    for replaced, before, its_kind in store.rows(known, image.id, cell):  # one, if any
+        if kind != "shown":
+            return {"image": image.id, "ignored": "was answered before, perhaps in another tab"}
+        if its_kind == "audit":
+            # learnt from, it would leave the audit: an audit without the mistakes that were found shows too few
+            kind = "audit"
+            if before == answer:
+                return {"image": image.id, "ignored": AUDITED}
+        store.execute("UPDATE answers SET gone = 1 WHERE number = ?", (replaced,))
     store.execute(
         "INSERT INTO answers (image, cell, row, column, answer, kind, seconds, time, replaces) "
         "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (image.id, cell, row, column, answer, kind, seconds, time(), known.number if known else None),
+        (image.id, cell, row, column, answer, kind, seconds, time(), replaced),
     )
     store.execute("UPDATE images SET status = 'open' WHERE id = ?", (image.id,))
-    return {"image": image.id, "replaced": bool(known)}
+    return {"image": image.id, "replaced": replaced is not None}
 
 
 def _undo(store: Store, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,9 +24,8 @@ class Stop:
     """With `audit`: answers between two audits."""
 
 
-def over(store: Store, image: int, answers: Sequence[Answer], stop: Stop) -> str | None:
-    """Why it is enough, in words; None while it is not."""
-    audit = audit_of(store, image, answers)
+def over(answers: Sequence[Answer], audit: dict[str, Any] | None, stop: Stop) -> str | None:
+    """Why it is enough, in words; None while it is not. `audit` is what `audit_of` gives."""
     if sum(answer.kind != "audit" for answer in answers) >= stop.most:
         return f"the budget of {stop.most} answers is spent"
     if stop.how == "audit" and audit and audit["low"] is not None and audit["low"] >= stop.target:
@@ -61,7 +60,9 @@ def look(store: Store, image: int, bench: Bench, answers: Sequence[Answer], stop
 def end(store: Store, image: int, answers: Sequence[Answer], stop: Stop) -> bool:
     """Count an open image as done if that is not left to the person, and it is enough. Returns whether it did."""
     open_ = stop.how != "person" and store.image(image).status == "open"
-    if not open_ or not over(store, image, answers, stop) or not any(map(is_learnable, answers)):
+    if not open_ or not any(map(is_learnable, answers)):
+        return False
+    if over(answers, audit_of(store, image, answers), stop) is None:
         return False
     uid = f"enough-{image}-{answers[-1].number}"
     do(store, [{"uid": uid, "type": "status", "image": image, "status": "done"}])

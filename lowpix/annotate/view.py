@@ -21,6 +21,7 @@ def view_of(store: Store, image: int, bench: Bench | None, stop: Stop) -> dict[s
     if known.height is None or bench is None:
         return view | {"size": None, "questions": [], "version": 0, "work": "preparing"}
     frame, answered, behind = bench.frame, {answer.cell for answer in answers}, bench.behind(answers)
+    audit = audit_of(store, image, answers)
     return view | {
         "size": (frame.height, frame.width),
         "cells": frame.shape,
@@ -30,8 +31,8 @@ def view_of(store: Store, image: int, bench: Bench | None, stop: Stop) -> dict[s
         "learnt": bench.learnt,
         "helped_by": bench.helped_by,
         "work": "preparing" if bench.session is None else "training" if behind or not bench.renewed else "ready",
-        "audit": audit_of(store, image, answers),
-        "over": over(store, image, answers, stop),
+        "audit": audit,
+        "over": over(answers, audit, stop),
     }
 
 

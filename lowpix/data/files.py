@@ -116,9 +116,11 @@ def open_picture(path: Path, upright: bool = False) -> Image.Image:
 
 def pages_of(path: Path) -> int:
     """Number of pages of a TIFF or frames of a GIF, from its header; 1 for all else."""
+    if path.suffix.lower() not in (".tif", ".tiff", ".gif"):
+        return 1
     try:
         with Image.open(path) as image:
-            return getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF") else 1
+            return getattr(image, "n_frames", 1)
     except Exception:  # a broken file is reported when it is read
         return 1
 

@@ -145,9 +145,9 @@ def _held(label_files: Sequence[Path]) -> tuple[Counter[int], Counter[Colour]]:
             pixels = pixels.astype(np.uint8) * np.uint8(255)
         codes = pixels.astype(np.int64) @ [65536, 256, 1] if in_colours else pixels
         held, counts = np.unique(codes, return_counts=True)
-        if not in_colours and not (np.isin(held, np.arange(256))).all():
-            odd = held[~np.isin(held, np.arange(256))][0]
-            raise InputError(f"{path}: holds the value {odd}: ids must be whole numbers from 0 to 255")
+        odd = held[~np.isin(held, np.arange(256))]
+        if odd.size and not in_colours:
+            raise InputError(f"{path}: holds the value {odd[0]}: ids must be whole numbers from 0 to 255")
         if len(held) > MOST_IN_ONE:
             what = "colours" if in_colours else "values"
             raise InputError(f"{path}: holds {len(held)} {what}: it looks like a photograph, not like a label map")

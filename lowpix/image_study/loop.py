@@ -19,7 +19,7 @@ from lowpix.reveal.schedule import Schedule
 from lowpix.reveal.session import ImageSession, fit
 
 NEAR = 0.005
-"""Samples of smoothed images are labelled a few tenths of a percent worse than the whole image."""
+"""A smoothed sample is labelled somewhat worse than the whole image: one that comes so near is judged anew."""
 MEASURES = ("accuracy", "accuracy_unrevealed", "accuracy_off_border", "miou", "classes_missed")
 
 

@@ -29,7 +29,7 @@ class NetworkOptions:
     """Several may be given, likewise.
     With n above 1, only every n-th row and column of a large image is predicted between rounds, and pixels are
     chosen there: 4 makes rounds 15 times shorter. Accuracies of these rounds are those of this sample, with
-    smoothing a few tenths of a percent below those of the whole image. The last round, budgets of --keep-at and
+    smoothing somewhat below those of the whole image. The last round, budgets of --keep-at and
     a round that seems to reach the target use every pixel, and so do images of less than 10,000 n² pixels, with
     4 those smaller than 400×400."""
     members: Annotated[int | None, between(1, 1000)] = None

@@ -14,7 +14,7 @@ from lowpix.errors import InputError
 from lowpix.storage import alone_in, csv_bytes, read_csv
 from lowpix.study.folder import Study, file_name
 from lowpix.study.seal import Seal, digest
-from lowpix.study.settings import keep_section, read_section, read_settings, replace_section, require_section
+from lowpix.study.settings import keep_section, read_settings, replace_section, require_section
 
 FILE = "data.csv"
 LISTED = "images"
@@ -94,7 +94,8 @@ def refuse_other_data(
     if not record.exists() or difference(read_settings(record), first.settings):
         return  # no study, or one of another data set, which is refused by its settings
     require_section(record, "data", _classes(parts))
-    require_section(record, LISTED, listed or read_section(record, LISTED))
+    if listed:
+        require_section(record, LISTED, listed)
     require_section(record, SOURCES, sources or {}, growing=True)
     known = read_data(folder)
     require_same(known, parts, REMEDY)
