@@ -243,6 +243,9 @@ def test_other_data_of_one_name_are_refused(tmp_path: Path) -> None:
 def test_folders_without_a_study_are_refused(tmp_path: Path) -> None:
     assert "no study is named" in refusal()
     assert f"{tmp_path / 'nowhere'}: holds no finished run" in refusal(tmp_path / "nowhere")
+    (tmp_path / "networks").mkdir()
+    (tmp_path / "networks" / "study.toml").write_text('kind = "dataset"\nproduced = []\n[settings]\n')
+    assert f"{tmp_path / 'networks'}: is a study of kind dataset" in refusal(tmp_path / "networks")
     folder = write_study(tmp_path / "study", runs_of(["random", "margin"]))
     (tmp_path / "file").write_text("")
     assert "cannot be written to" in refusal(folder, out=tmp_path / "file")

@@ -84,8 +84,14 @@ def read_curves(folders: Sequence[Path]) -> dict[Path, pd.DataFrame]:
 def _curves(folder: Path) -> pd.DataFrame:
     """The rows of `curves.parquet`: an image study has them in its runs, too, any other in the file alone."""
     record, name = folder / "study.toml", "curves.parquet"
-    if not record.exists() or read_kind(record) == IMAGES.name or not (folder / name).exists():
+    kind = read_kind(record) if record.exists() else IMAGES.name
+    if kind == IMAGES.name:
         return Study(folder, IMAGES).tables().curves
+    if not (folder / name).exists():
+        raise InputError(
+            f"{folder}: is a study of kind {kind} without {name}; compare reads studies of kind image, and of "
+            "kind active with a finished run"
+        )
     return IMAGES.stored[name].read(folder / name, Seal(folder).read(name))
 
 
