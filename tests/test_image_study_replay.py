@@ -74,3 +74,21 @@ def test_a_study_that_does_not_hold_its_pixels_is_refused(earlier: tuple[Path, T
     study(tmp_path / "refuses", stop="budget", limit=1, max_pixels=5, oracle_refusal=0.5)
     with refused("asked pixels that got no class"):
         study(tmp_path / "out", pixels_of=tmp_path / "refuses", limit=1, max_pixels=5)
+
+
+def test_a_source_that_was_made_again_with_other_pixels_is_refused(
+    earlier: tuple[Path, Tables], tmp_path: Path
+) -> None:
+    folder, _ = earlier
+    source, out = tmp_path / "source", tmp_path / "out"
+    shutil.copytree(folder, source)
+    study(out, stop="budget", pixels_of=source, oracle_refusal=0.3)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    study(source, stop="budget", repeats=2, first_pixels=4, fresh=True)
+    with refused(f"--pixels-of {source}: has other pixels of image scene_000, seed 0", "--fresh"):
+        study(out, stop="budget", pixels_of=source, oracle_refusal=0.3, repeats=2)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+    shutil.rmtree(source)
+    shutil.copytree(folder, source)
+    more = study(out, stop="budget", pixels_of=source, oracle_refusal=0.3, repeats=2)
+    assert set(more.summary["seed"]) == {0, 1}

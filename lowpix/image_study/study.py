@@ -30,8 +30,8 @@ from lowpix.study.data import digest_of, keep_data, read_data, refuse_other_data
 from lowpix.study.folder import Study, open_study, require_apart
 from lowpix.study.image_runs import IMAGES, Run, Tables
 from lowpix.study.options import settings_of
-from lowpix.study.replay import ASKER, askers_of, pixels_of
-from lowpix.study.settings import read_settings
+from lowpix.study.replay import ASKER, askers_of, pixels_of, require_same_pixels
+from lowpix.study.settings import read_kind, read_settings
 from lowpix.study.text import Bound, clock
 
 DROPOUT = ("members_from", "mc_samples", "dropout")
@@ -77,6 +77,7 @@ def image_study(options: Options, oracles: Callable[[str], Oracle] | None = None
     sources = own_sources(options.acquisition)
     if not options.fresh:
         refuse_other_data(out, parts, sources=sources)
+        _refuse_other_pixels(out, settings, options.pixels_of)
     study = open_study(out, IMAGES, resolved, fresh=options.fresh, data=digest_of(parts), device=str(device))
     keep_data(study, parts, sources=sources)
     if carries:
@@ -97,6 +98,16 @@ def _given(setting: Setting, folder: Path, dataset: Dataset, report: Report, see
         raise InputError(f"--pixels-of {folder}: is a study of other images: {option} {there}, not {here}")
     asker = Asker(askers_of(folder, acquisition, seeds)) if setting.carry_over == ASKER else None
     return replace(setting, given=given, asker=asker)
+
+
+def _refuse_other_pixels(out: Path, settings: Sequence[Setting], source: Path | None) -> None:
+    """Refuse, before anything is written, to go on with pixels that finished runs did not ask."""
+    record = out / "study.toml"
+    if source is None or not record.exists() or read_kind(record) != IMAGES.name:
+        return
+    revealed = Study(out, IMAGES).tables().revealed
+    for setting in settings:
+        require_same_pixels(revealed[revealed["setting"] == setting.name], setting.given or {}, source)
 
 
 def _require_answerable(

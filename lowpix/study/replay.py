@@ -1,7 +1,7 @@
 """The pixels that an earlier study revealed, for an image study that asks the same ones; and the networks that
 asked for them."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +52,27 @@ def pixels_of(
             if (image, seed) not in found:
                 raise InputError(f"--pixels-of {folder}: {setting} has no pixels of image {image}, seed {seed}")
     return found
+
+
+def require_same_pixels(
+    revealed: pd.DataFrame, given: Mapping[tuple[str, int], NDArray[np.int64]], source: Path
+) -> None:
+    """Raise InputError if runs of one setting in `revealed` asked other pixels than those that are `given` now.
+
+    `source` is the study that gave them; it may have been made again since. Pixels that the oracle refused are not
+    in `revealed`, so its pixels must be some of the given ones, in their order.
+    """
+    runs = dict(list(revealed.sort_values("order").groupby(["image", "seed"])))
+    for (image, seed), pixels in given.items():
+        if (rows := runs.get((image, seed))) is None:
+            continue
+        now = pd.MultiIndex.from_arrays([pixels[:, 0], pixels[:, 1]])
+        places = now.get_indexer(pd.MultiIndex.from_frame(rows[["row", "column"]]))
+        if (places < 0).any() or (np.diff(places) < 1).any():
+            raise InputError(
+                f"--pixels-of {source}: has other pixels of image {image}, seed {seed}, than this study asked: it "
+                "was made again since; use --fresh or another --out"
+            )
 
 
 def askers_of(folder: Path, acquisition: str, seeds: Collection[int]) -> dict[int, tuple[Path, float]]:
