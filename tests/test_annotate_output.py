@@ -26,6 +26,7 @@ from lowpix.annotate.project import _file
 from lowpix.annotate.store import Answer
 from lowpix.dataset_study import Options as DatasetOptions
 from lowpix.dataset_study import dataset_study
+from lowpix.dataset_study.annotated import audits_in_words
 from lowpix.networks import PixelMLP
 from lowpix.networks.device import machine
 from lowpix.predict import Options as PredictOptions
@@ -148,7 +149,9 @@ def test_run_lengths_are_cocos_own(mask: NDArray[np.bool_]) -> None:
     assert compressed(run_lengths(mask)) == theirs
 
 
-def test_from_photographs_to_a_model_without_any_label_map(photos: Path, labelled: Path, tmp_path: Path) -> None:
+def test_from_photographs_to_a_model_without_any_label_map(
+    photos: Path, labelled: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     given = DatasetOptions(
         dataset="folder",
         data_root=photos,
@@ -160,6 +163,7 @@ def test_from_photographs_to_a_model_without_any_label_map(photos: Path, labelle
         width=4,
     )
     tables = dataset_study(given).tables()
+    assert "3 training images; scored on 20 audit answers in 1 of these\n" in capsys.readouterr().out
     assert list(tables.summary["setting"]) == ["pseudo-1000", "sparse-1000"]
     pseudo = tables.summary.iloc[0]
     assert (pseudo["images"], pseudo["clicks"]) == (3, 3 * ANSWERS + 1)
@@ -179,6 +183,14 @@ def test_from_photographs_to_a_model_without_any_label_map(photos: Path, labelle
         dataset_study(replace(given, settings=("full",), out=tmp_path / "other"))
     with refused(f"{labelled}: none of its images is in scenes", "--data-root"):
         dataset_study(DatasetOptions(image_study=labelled, out=tmp_path / "other"))
+
+
+def test_audit_answers_tell_which_classes_they_leave_out() -> None:
+    one, two = (pd.DataFrame({"answer": answers}) for answers in ([0, 0], [0, 1, 1]))
+    said = "5 audit answers in 2 of these, of 2 of 11 classes: mIoU leaves the others out"
+    assert audits_in_words([one, two], 11) == said
+    assert audits_in_words([two], 2) == "3 audit answers in 1 of these"
+    assert "press a on the page" in audits_in_words([], 2)
 
 
 def test_the_page_labels_as_an_image_study_does() -> None:

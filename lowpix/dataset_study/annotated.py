@@ -5,7 +5,7 @@ scored on these, if no other images have label maps. The networks were trained o
 pixels.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -105,10 +105,10 @@ def annotated_splits(
     own = Audited(train, audits)
     audited = tuple(name for name in names if name in audits)
     test, test_names = _test(options, opener) or (Audited(train, audits), audited)
-    how = "audit answers, in the training images" if isinstance(test, Audited) else f"split {test.split}"
-    print(f"{len(names)} training images; scored on {how}: {len(test_names)} images", flush=True)
-    if not test_names:
-        print("no audit answers, so nothing can be scored: press a on the page of annotate", flush=True)
+    scored_on = f"split {test.split}: {len(test_names)} images"
+    if isinstance(test, Audited):
+        scored_on = audits_in_words([audits[name] for name in test_names], len(train.classes))
+    print(f"{len(names)} training images; scored on {scored_on}", flush=True)
     reports: dict[Dataset, Report] = {own: _sizes(own, names)}
     skip = options.skip_faulty
     if isinstance(test, Audited):
@@ -122,6 +122,16 @@ def annotated_splits(
     if validation is not None:
         reports[validation] = require_sound(validation, validation.images, skip_faulty=skip)
     return replace(options, settings=kinds), Splits(own, names, test, test_names, validation, reports)
+
+
+def audits_in_words(audits: Sequence[pd.DataFrame], classes: int) -> str:
+    """What audit answers there are, and what they cannot tell."""
+    if not audits:
+        return "nothing, since there are no audit answers: press a on the page of annotate"
+    answers = pd.concat(audits)["answer"]
+    text = f"{len(answers)} audit answers in {len(audits)} of these"
+    held = answers.nunique()
+    return text if held == classes else f"{text}, of {held} of {classes} classes: mIoU leaves the others out"
 
 
 def _test(options: Options, opener: Callable[[str | None], Dataset]) -> tuple[Dataset, tuple[str, ...]] | None:
