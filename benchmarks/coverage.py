@@ -29,7 +29,7 @@ class Options:
     differences between two settings of a real study, image by image.
     """
 
-    study: Path = Path("results/camvid_acquisitions")
+    study: Path = Path("results/camvid_unsmoothed")
     """Folder of an image study."""
     baseline: str = "mlp-stratified"
     """Setting that others are compared with."""

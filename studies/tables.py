@@ -1,9 +1,10 @@
 """python -m studies.tables: write the tables of README.md and results/README.md from the tables in results/.
 
-A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function of this file, of
-`headline_tables.py` or of `active_tables.py`.
+A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function of this file,
+of `headline_tables.py`, of `acquisition_tables.py` or of `active_tables.py`.
 """
 
+import math
 import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,16 +12,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from lowpix.compare.comparable import JOIN
 from lowpix.compare.comparison import read_comparison
 from lowpix.storage import write_bytes
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import IMAGES
 from lowpix.study.intervals import interval
 from lowpix.study.tables import pixels_to, pixels_to_stay
+from studies.acquisition_tables import acquisitions, acquisitions_at_the_end, agreement, other_starts
 from studies.active_tables import balent, camvid_active, nuclei_active, pixelpick, three_ways
-from studies.cells import signed
-from studies.headline_tables import capped, curves_of, median, noise, pixels, pixels_in_pairs
+from studies.cells import interval_of, pair_of
+from studies.headline_tables import capped, curves_of, difference, median, noise, pixels, pixels_in_pairs
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -39,44 +40,6 @@ def written(page: str) -> str:
 def _markdown(rows: Rows) -> str:
     head, *body = ("| " + " | ".join(row) + " |\n" for row in rows)
     return "".join([head, "|---" * (head.count("|") - 1) + "|\n", *body])
-
-
-def acquisitions() -> Rows:
-    """Mean pixels to an accuracy, and in pairs against stratified."""
-    columns = (("camvid", 0.85), ("camvid", 0.9), ("nuclei", 0.95))
-    head = ["CamVid, to 85 %", "against stratified", "wins", "to 90 %", "against stratified", "wins"]
-    yield ["", *head, "nuclei, to 95 %", "against stratified", "wins"]
-    order = _settings("camvid_acquisitions")
-    tables = {name: read_comparison(RESULTS / f"{name}_acquisitions" / "comparison.csv") for name, _ in columns}
-    for setting in order:
-        cells = [_label(setting)]
-        for name, target in columns:
-            value, pair = _pair(tables[name], setting, "pixels", target=target)
-            wins = "" if pair is None else f"{pair['wins']}–{pair['losses']}"
-            cells += [f"{value:.0f}", "" if pair is None else _interval(pair, 0), wins]
-        yield cells
-
-
-def acquisitions_at_the_end() -> Rows:
-    """Points of accuracy and mIoU against stratified at the last budget."""
-    yield ["", "accuracy", "mIoU"]
-    table = read_comparison(RESULTS / "camvid_acquisitions" / "comparison.csv")
-    for setting in _settings("camvid_acquisitions"):
-        pairs = [_pair(table, setting, quantity, budget=LAST)[1] for quantity in ("accuracy", "miou")]
-        if setting != "mlp-stratified":
-            yield [_label(setting), *(_interval(pair, 1, 100) for pair in pairs if pair is not None)]
-
-
-def agreement() -> Rows:
-    """The share of the first pixels that a second draw of the members asks first, too."""
-    table = pd.read_csv(RESULTS / "benchmarks" / "agreement.csv")
-    split = table["what"].str.extract(r"(?P<function>\w+)_(?P<members>\w+-\d+)$")
-    shares = split.assign(share=table["value"]).pivot(index="function", columns="members", values="share")
-    columns = {"ensemble-4": "4 networks", "ensemble-16": "16 networks"}
-    columns |= {"dropout-32": "32 samples of dropout", "dropout-128": "128 samples"}
-    yield ["", *columns.values()]
-    for function in shares.sort_values("ensemble-4", ascending=False).index:
-        yield [str(function), *(f"{100 * shares.loc[function, column]:.0f} %" for column in columns)]
 
 
 def resolution() -> Rows:
@@ -99,6 +62,31 @@ def resolution() -> Rows:
         yield [f"{rows} × {rows * 4 // 3}", *cells]
 
 
+def precision() -> Rows:
+    """Mean pixels by margin in float32 and in bfloat16, and in pairs."""
+    whole, half = curves_of("camvid_float32"), curves_of("camvid_unsmoothed")
+    half = half[half["setting"] == "mlp-margin"]
+    targets = (0.8, 0.85, 0.9, 0.95)
+    yield ["", *(f"{100 * target:.0f} %" for target in targets)]
+    full, short = ([capped(pixels_to(own, target), LAST) for target in targets] for own in (whole, half))
+    yield ["float32", *(f"{pixels.mean():.1f}" for pixels in full)]
+    yield ["bfloat16", *(f"{pixels.mean():.1f}" for pixels in short)]
+    pairs = zip(short, full, strict=True)
+    yield ["difference", *(difference(one - other, 1, len(targets)) for one, other in pairs)]
+
+
+def sizes() -> Rows:
+    """Times of larger images, as multiples of those of 360×480, and the memory of the process."""
+    table = pd.read_csv(RESULTS / "benchmarks" / "scaling.csv").set_index("what")["value"]
+    yield ["", "pixels", "to begin", "a round", "memory, GB"]
+    of = [what.removeprefix("memory_of_") for what in table.index if what.startswith("memory_of_")]
+    areas = [math.prod(map(int, size.split("x"))) for size in of]
+    for size, area in zip(of, areas, strict=True):
+        times = (table[f"{what}_of_{size}"] / table[f"{what}_of_{of[0]}"] for what in ("features", "round"))
+        multiples = (f"× {multiple:.0f}" for multiple in (area / areas[0], *times))
+        yield [size.replace("x", "×"), *multiples, f"{table[f'memory_of_{size}'] / 1000:.1f}"]
+
+
 def defaults() -> Rows:
     """The default and its parts against margin alone."""
     head = ["", "", "pixels", "against margin", "acc @60", "mIoU @60", "acc @300", "mIoU @300", "missed @60"]
@@ -112,12 +100,12 @@ def defaults() -> Rows:
         folder = RESULTS / f"defaults_{data}"
         table, curves = read_comparison(folder / "comparison.csv"), Study(folder, IMAGES).tables().curves
         for setting, label in labels.items():
-            value, pair = _pair(table, setting, "pixels", target=target)
+            value, pair = pair_of(table, setting, "pixels", target=target)
             rounds = curves[curves["setting"] == setting]
             at = {budget: _at(rounds, budget) for budget in (60, LAST)}
             cells = [f"{100 * at[budget][of]:.1f}" for budget in (60, LAST) for of in ("accuracy", "miou")]
             missed = [f"{100 * at[budget]['missed']:.0f} %" for budget in (60, LAST)]
-            yield [name, label, f"{value:.0f}", "" if pair is None else _interval(pair, 0), *cells, *missed]
+            yield [name, label, f"{value:.0f}", "" if pair is None else interval_of(pair, 0), *cells, *missed]
             name = ""
 
 
@@ -150,8 +138,8 @@ def networks() -> Rows:
         table = read_comparison(folder / "comparison.csv")
         images = str(table["images"].iloc[0])
         for network in ("mlp", "gp", "mlp+gp"):
-            value, pair = _pair(table, f"{network}-facility-edges", "pixels", target=target)
-            against = ["", ""] if pair is None else [_interval(pair, 0), f"{pair['wins']}–{pair['losses']}"]
+            value, pair = pair_of(table, f"{network}-facility-edges", "pixels", target=target)
+            against = ["", ""] if pair is None else [interval_of(pair, 0), f"{pair['wins']}–{pair['losses']}"]
             yield [name, network, images, f"{value:.0f}", *against]
             name = images = ""
 
@@ -167,10 +155,10 @@ def carry_over() -> Rows:
         own = table[table["kind"] == "setting"]
         medians = own[(own["quantity"] == "median_pixels") & (own["target"] == target)].set_index("setting")
         for setting in sorted(medians.index, key=len):
-            value, pair = _pair(table, setting, "pixels", target=target)
-            against = ["", ""] if pair is None else [_interval(pair, 0), f"{pair['wins']}–{pair['losses']}"]
+            value, pair = pair_of(table, setting, "pixels", target=target)
+            against = ["", ""] if pair is None else [interval_of(pair, 0), f"{pair['wins']}–{pair['losses']}"]
             at = [("accuracy", budget) for budget in budgets] + [("miou", 5), ("miou", 100)]
-            cells = [f"{100 * _pair(table, setting, what, budget=budget)[0]:.1f}" for what, budget in at]
+            cells = [f"{100 * pair_of(table, setting, what, budget=budget)[0]:.1f}" for what, budget in at]
             help_ = "none" if pair is None else "25 images"
             yield [name, help_, f"{medians.loc[setting, 'value']:.0f}", f"{value:.0f}", *against, *cells]
             name = ""
@@ -268,39 +256,7 @@ def order() -> Rows:
     yield ["against", "accuracy, points", "mIoU, points"]
     for arm, name in names.items():
         rows = pairs.loc[[("accuracy", arm), ("miou", arm)]]
-        yield [name, *(_interval(row, 1, 100) for _, row in rows.iterrows())]
-
-
-def _settings(study: str) -> list[str]:
-    """The settings of a study by pixels to its headline target, privileged ones last."""
-    table = read_comparison(RESULTS / study / "comparison.csv")
-    rows = table[(table["kind"] == "setting") & (table["quantity"] == "pixels") & table["headline"]]
-    return list(rows.sort_values(["privileged", "value"], kind="stable")["setting"])
-
-
-def _label(setting: str) -> str:
-    name = setting.removeprefix("mlp-")
-    if name == "error_depth":
-        return f"*{name}, privileged*"
-    return f"**{name}**" if name in ("margin", "power_bald") else name
-
-
-def _pair(
-    table: pd.DataFrame, setting: str, quantity: str, target: float | None = None, budget: int | None = None
-) -> tuple[float, pd.Series | None]:
-    """The mean of a setting, and its row against the baseline, if it is not the baseline itself."""
-    own = table["setting"].map(lambda names: setting in names.split(JOIN))  # settings with equal runs share a row
-    rows = table[own & (table["quantity"] == quantity)]
-    rows = rows[rows["target"] == target] if target is not None else rows[rows["budget"] == budget]
-    pairs = rows[rows["kind"] == "pair"]
-    mean = rows.loc[rows["kind"] == "setting", "value"].iloc[0]
-    return float(mean), pairs.iloc[0] if len(pairs) else None
-
-
-def _interval(row: pd.Series, digits: int, scale: float = 1) -> str:
-    """A difference with its interval, bold if that excludes zero."""
-    value, low, high = (scale * row[name] for name in ("value", "low", "high"))
-    return signed(value, low, high, digits)
+        yield [name, *(interval_of(row, 1, 100) for _, row in rows.iterrows())]
 
 
 TABLES: dict[str, Callable[[], Rows]] = {
@@ -311,8 +267,11 @@ TABLES: dict[str, Callable[[], Rows]] = {
         noise,
         acquisitions,
         acquisitions_at_the_end,
+        other_starts,
         agreement,
         resolution,
+        precision,
+        sizes,
         defaults,
         to98,
         networks,

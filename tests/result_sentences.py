@@ -34,7 +34,8 @@ def collector(said: list[Sentence]) -> Callable[[str], Callable[[Part], Part]]:
 
 def require_said(sentence: Sentence) -> None:
     page = (ROOT / sentence.page).read_text(encoding="utf-8")
-    assert sentence.part() in re.sub(r"\s+", " ", page)
+    said = sentence.part()
+    assert said in re.sub(r"\s+", " ", page), f"{sentence.page} does not say: {said}"
 
 
 def interval_text(value: float, low: float, high: float, what: str = "", digits: int = 1, sign: str = "") -> str:

@@ -124,7 +124,7 @@ def spread_of_a_repeat() -> str:
 @says("results/README.md")
 def spread_of_another_precision() -> str:
     full = pixels_by_seed("camvid_float32", "mlp_float32-margin", 0.85)
-    half = pixels_by_seed("camvid_acquisitions", MARGIN, 0.85)
+    half = pixels_by_seed("camvid_unsmoothed", MARGIN, 0.85)
     factor = np.exp(np.median(np.log(full / half.loc[full.index]).abs()))
     return f"moves the same seed's count to 85 % by a factor of {factor:.1f} in the median run"
 
@@ -161,12 +161,6 @@ def missed_classes() -> str:
     default, random = runs_that_missed(DEFAULT), runs_that_missed("mlp-random-edges")
     ours = f"{default} of 64 runs by default never held one of the image's classes"
     return f"{ours}, and those of {random} of 64 random"
-
-
-@says("results/README.md")
-def margin_and_power_bald() -> str:
-    pixels = measures(curves_of("camvid_acquisitions"), [0.85], [])[0].per_image()
-    return f"to 85 % {in_pairs(pixels['mlp-margin'] - pixels['mlp-power_bald'], 'pixels', sign='+')}"
 
 
 @says("results/README.md")
@@ -255,7 +249,7 @@ def bfloat16_against_float32() -> str:
     said = ""
     for target in (0.8, 0.85, 0.9, 0.95):
         full = pixels_by_seed("camvid_float32", "mlp_float32-margin", target).mean(axis=1)
-        half = pixels_by_seed("camvid_acquisitions", MARGIN, target).mean(axis=1).loc[full.index]
+        half = pixels_by_seed("camvid_unsmoothed", MARGIN, target).mean(axis=1).loc[full.index]
         images = pd.Series(full.index, index=full.index)
         low, high = interval(half - full, images, 1 - 0.05 / 4)
         assert low < 0 < high

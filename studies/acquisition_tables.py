@@ -1,0 +1,100 @@
+"""Tables of which pixel should be asked for, for `tables.py`."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from lowpix.compare.comparable import JOIN
+from lowpix.compare.comparison import read_comparison
+from studies.cells import interval_of, pair_of
+
+RESULTS = Path(__file__).parents[1] / "results"
+COLUMNS = {
+    "CamVid, to 85 %": ("camvid_acquisitions", 0.85),
+    "to 90 %": ("camvid_acquisitions", 0.9),
+    "nuclei, to 95 %": ("nuclei_acquisitions", 0.95),
+}
+STARTS = {"to 85 %": ("camvid_starts/4", 0.85), "to 90 %": ("camvid_starts/4", 0.9)}
+LAST = 300  # revealed pixels at the end of each run
+BASELINE = "stratified"
+
+Rows = Iterable[list[str]]
+
+
+def acquisitions() -> Rows:
+    """Mean pixels to an accuracy, and in pairs against stratified."""
+    yield from _pixels(COLUMNS)
+
+
+def other_starts() -> Rows:
+    """The same on CamVid after an even start."""
+    yield from _pixels(STARTS)
+
+
+def acquisitions_at_the_end() -> Rows:
+    """Points of accuracy and mIoU against stratified at the last budget."""
+    yield ["", *(f"{name}, {what}" for name in ("CamVid", "nuclei") for what in ("accuracy", "mIoU"))]
+    tables = [_comparison(study) for study in dict.fromkeys(study for study, _ in COLUMNS.values())]
+    for way in _ways(tables[0]):
+        if way != BASELINE:
+            pairs = [_at_the_end(table, way, what) for table in tables for what in ("accuracy", "miou")]
+            yield [_label(way), *pairs]
+
+
+def _pixels(columns: Mapping[str, tuple[str, float]]) -> Rows:
+    tables = {study: _comparison(study) for study, _ in columns.values()}
+    yield ["", *(head for name in columns for head in (name, f"against {BASELINE}"))]
+    for way in _ways(next(iter(tables.values()))):
+        cells = (_cells(tables[study], way, target) for study, target in columns.values())
+        yield [_label(way), *(cell for two in cells for cell in two)]
+
+
+def agreement() -> Rows:
+    """The share of the first pixels that a second draw of the members asks first, too."""
+    table = pd.read_csv(RESULTS / "benchmarks" / "agreement.csv")
+    split = table["what"].str.extract(r"(?P<function>\w+)_(?P<members>\w+-\d+)$")
+    shares = split.assign(share=table["value"]).pivot(index="function", columns="members", values="share")
+    columns = {"ensemble-4": "4 networks", "ensemble-16": "16 networks"}
+    columns |= {"dropout-32": "32 samples of dropout", "dropout-128": "128 samples"}
+    yield ["", *columns.values()]
+    for function in shares.sort_values("ensemble-4", ascending=False).index:
+        yield [str(function), *(f"{100 * shares.loc[function, column]:.0f} %" for column in columns)]
+
+
+def _comparison(study: str) -> pd.DataFrame:
+    return read_comparison(RESULTS / study / "comparison.csv")
+
+
+def _ways(table: pd.DataFrame) -> list[str]:
+    """The acquisitions of a comparison by pixels to its headline target, privileged ones last."""
+    rows = table[(table["kind"] == "setting") & (table["quantity"] == "pixels") & table["headline"]]
+    settings = rows.sort_values(["privileged", "value"], kind="stable")["setting"]
+    return [setting.removeprefix("mlp-").removesuffix("-edges") for setting in settings]
+
+
+def _label(way: str) -> str:
+    if way == "error_depth":
+        return f"*{way}, privileged*"
+    return "**facility, the default**" if way == "facility" else way
+
+
+def _cells(table: pd.DataFrame, way: str, target: float) -> tuple[str, str]:
+    """Mean pixels, and the difference to stratified with wins and losses; empty if the way was not tried."""
+    if not _tried(table, way):
+        return "", ""
+    value, pair = pair_of(table, f"mlp-{way}-edges", "pixels", target=target)
+    against = "" if pair is None else f"{interval_of(pair, 0)} {pair['wins']}–{pair['losses']}"
+    return f"{value:.0f}", against
+
+
+def _tried(table: pd.DataFrame, way: str) -> bool:
+    return any(f"mlp-{way}-edges" in names.split(JOIN) for names in table["setting"].unique())
+
+
+def _at_the_end(table: pd.DataFrame, way: str, quantity: str) -> str:
+    if not _tried(table, way):
+        return ""
+    _, pair = pair_of(table, f"mlp-{way}-edges", quantity, budget=LAST)
+    assert pair is not None
+    return interval_of(pair, 1, 100)
