@@ -36,7 +36,8 @@ def read_weights(path: Path, form: str) -> tuple[dict[str, torch.Tensor], dict[s
             if form not in metadata:
                 raise InputError(f"{path}: is no {form!r}: it has no such metadata key")
             about = json.loads(metadata[form])
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            # copied, since a file does not align tensors: some processors then round otherwise
+            tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
         expected = about.pop(DIGEST, None)
     except InputError:
         raise

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from data_samples import write
 from numpy.typing import NDArray
 from refusals import refused
@@ -31,7 +32,7 @@ from lowpix.reveal.oracle import LabelMapOracle
 from lowpix.reveal.schedule import Schedule
 from lowpix.reveal.selection import Selection
 from lowpix.reveal.session import ImageSession, fit
-from lowpix.weights import weights_file
+from lowpix.weights import read_weights, weights_file
 
 WITH_VOID = TRUTH.copy()
 WITH_VOID[:, 20:26] = VOID
@@ -323,3 +324,11 @@ def test_a_study_of_photographs_leaves_empty_what_only_a_label_map_can_tell(tmp_
     assert len(told) == tables.curves["revealed"].iloc[-1] < 20
     assert (told["label"] == TRUTH[told["row"], told["column"]]).all()
     assert (tmp_path / "study" / "overview.png").is_file()
+
+
+def test_loaded_networks_lie_in_memory_as_trained_ones_do(tmp_path: Path) -> None:
+    """Some processors round otherwise where they are not aligned, and in a file they are not."""
+    odd = {name: torch.zeros(size) for name, size in (("a", 3), ("b", 5), ("c", 7))}
+    (tmp_path / "x.safetensors").write_bytes(weights_file(odd, "form", {}))
+    tensors, _ = read_weights(tmp_path / "x.safetensors", "form")
+    assert [tensor.data_ptr() % 64 for tensor in tensors.values()] == [0, 0, 0]
