@@ -6,21 +6,19 @@ that is stopped goes on. Then, for each:
 python -m lowpix.compare results/camvid_starts/4 --baseline mlp-stratified-edges
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lowpix.command import run
-from lowpix.data import Dataset, open_dataset, spread
+from lowpix.data import open_dataset, spread
 from lowpix.image_study import Options as ImageOptions
 from lowpix.image_study import image_study
 from lowpix.image_study.loop import Case
-from lowpix.image_study.setting import FindPrior, Setting, Shared, Unit
-from lowpix.reveal.oracle import Oracle
+from lowpix.image_study.setting import Setting
 from lowpix.reveal.selection import stratified
 from lowpix.seeds import seed_for
 
@@ -48,17 +46,9 @@ class Options:
 class EvenStart(Setting):
     """A setting whose first pixels are spread evenly, the same for all of an image and seed."""
 
-    def start(
-        self,
-        dataset: Dataset,
-        unit: Unit,
-        device: torch.device,
-        shared: Shared | None = None,
-        oracles: Callable[[str], Oracle] | None = None,
-        find_prior: FindPrior | None = None,
-    ) -> Case:
+    def start(self, *args: Any, **given: Any) -> Case:
         """Start a run; arguments are as in `Setting`."""
-        case = super().start(dataset, unit, device, shared, oracles, find_prior)
+        case = super().start(*args, **given)
         session, chosen = case.session, case.session.ask
         seed = seed_for(session.seed, "spread")
 
