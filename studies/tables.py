@@ -1,7 +1,7 @@
 """python -m studies.tables: write the tables of README.md and results/README.md from the tables in results/.
 
 A table stands between `<!-- table: NAME -->` and `<!-- end -->`; NAME is a function of this file,
-of `headline_tables.py`, of `acquisition_tables.py` or of `active_tables.py`.
+of `headline_tables.py`, `acquisition_tables.py`, `dataset_tables.py` or `active_tables.py`.
 """
 
 import math
@@ -21,6 +21,7 @@ from lowpix.study.tables import pixels_to, pixels_to_stay
 from studies.acquisition_tables import acquisitions, acquisitions_at_the_end, agreement, other_starts
 from studies.active_tables import balent, camvid_active, nuclei_active, pixelpick, three_ways
 from studies.cells import interval_of, pair_of
+from studies.dataset_tables import camvid_dataset, nuclei_dataset, trained_out
 from studies.headline_tables import capped, curves_of, difference, median, noise, pixels, pixels_in_pairs
 
 ROOT = Path(__file__).parents[1]
@@ -194,54 +195,6 @@ def _ratio_to_keys(row: pd.Series) -> str:
         return ""
     text = f"{row['ratio']:.2f} [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]"
     return f"**{text}**" if row["ratio_low"] > 1 or row["ratio_high"] < 1 else text
-
-
-def camvid_dataset() -> Rows:
-    """Test mIoU of CamVid's data-set networks."""
-    hours = {100: "94 pixels an image, 3.1 hours", 300: "284 pixels, 9.5 hours", 1000: "1,000 pixels, 33 hours"}
-    return _ratios("camvid_dataset", "**CamVid**", 120, hours)
-
-
-def nuclei_dataset() -> Rows:
-    """Test mIoU of the data-set networks of nuclei."""
-    hours = {100: "100 pixels an image, 2.5 hours", 300: "300 pixels, 7.5 hours", 1000: "1,000 pixels, 25 hours"}
-    return _ratios("nuclei_dataset", "**nuclei**", 45, hours)
-
-
-def _ratios(study: str, name: str, full_hours: int, budgets: dict[int, str]) -> Rows:
-    ratios = pd.read_csv(RESULTS / study / "ratios.csv").set_index("setting")
-    miou = 100 * pd.read_csv(RESULTS / study / "summary.csv").groupby("setting")["miou"].mean()
-    yield [f"{name}, `full` {miou['full']:.1f} %, {full_hours} hours", *budgets.values()]
-    for setting in ("pseudo", "pseudo_stratified", "sparse_random", "sparse", "few_full"):
-        cells = [f"`{setting}`"]
-        for budget in budgets:
-            arm = f"{setting}-{budget}"
-            row = ratios.loc[arm]
-            cells.append(f"{miou[arm]:.1f} % · {row['ratio']:.2f} [{row['low']:.2f}, {row['high']:.2f}]")
-        yield cells
-
-
-def trained_out() -> Rows:
-    """Networks that learn for longer, on full label maps and on the default's pseudo-labels of 1,000 pixels."""
-    yield ["180 epochs", "labels right", "`full`", "`pseudo`", "`pseudo` / `full`"]
-    names = {
-        "camvid_long": "**CamVid**, 120 train and 233 test images",
-        "nuclei_long": "**nuclei**, 90 train and 30 test images",
-        "vnc_long": "**vnc**, 64 train and 16 test tiles",
-    }
-    for study, name in names.items():
-        row = pd.read_csv(RESULTS / study / "ratios.csv").set_index("setting").loc["pseudo-1000"]
-        runs = pd.read_csv(RESULTS / study / "summary.csv")
-        means = 100 * runs.groupby("setting")[["label_accuracy", "miou"]].mean()
-        full, pseudo = means.loc["full"], means.loc["pseudo-1000"]
-        ratio = f"{row['ratio']:.3f} [{row['low']:.3f}, {row['high']:.3f}]"
-        yield [
-            name,
-            f"{pseudo['label_accuracy']:.1f} %",
-            f"{full['miou']:.1f} %",
-            f"{pseudo['miou']:.1f} %",
-            ratio,
-        ]
 
 
 def order() -> Rows:

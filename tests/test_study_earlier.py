@@ -24,7 +24,7 @@ from lowpix.study.source import Source
 RESULTS = Path(__file__).parents[1] / "results"
 KINDS: dict[str, Kind[Any, Any]] = {
     "camvid_speed": IMAGES,
-    "camvid_dataset": DATASETS,
+    "nuclei_dataset": DATASETS,
     "camvid_order": OrderStudies(),
 }
 RECORDS = {  # study.toml before it named its kind
