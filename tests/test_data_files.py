@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 from refusals import refused
+from skimage.exposure import rescale_intensity
 
 from lowpix.data import IGNORE, open_dataset
 from lowpix.data.check import check
@@ -77,12 +78,23 @@ def test_cmyk_jpeg(tmp_path: Path) -> None:
     assert np.abs(read.astype(int) - colour).max() < 12
 
 
-def test_16_bit_grey_is_stretched(tmp_path: Path) -> None:
-    grey = np.arange(600, dtype=np.uint16).reshape(20, 30) * 100 + 500
+def test_16_bit_grey_is_stretched_but_for_the_extremes(tmp_path: Path) -> None:
+    grey = np.random.default_rng(0).integers(500, 4000, (50, 60)).astype(np.uint16)
+    grey[7, 8], grey[9, 10] = 65535, 0  # hot and dead pixels of a camera
     read = read_image(save(tmp_path / "x.png", grey))
-    expected = np.round((grey - 500) / 59900 * 255)
-    np.testing.assert_array_equal(read[:, :, 0], expected)
-    assert (read[0, 0, 0], read[-1, -1, 2]) == (0, 255)
+    darkest, lightest = np.quantile(grey, [0.001, 0.999])
+    expected = rescale_intensity(grey.astype(float), (darkest, lightest), (0, 255))
+    np.testing.assert_array_equal(read[:, :, 2], np.round(expected))
+    assert 120 < read.mean() < 135
+    assert (read[9, 10, 0], read[7, 8, 2]) == (0, 255)
+
+
+def test_a_few_bright_pixels_on_flat_grey_are_kept(tmp_path: Path) -> None:
+    grey = np.full((50, 60), 900, np.uint16)
+    grey[20, 30:32] = 1000
+    read = read_image(save(tmp_path / "x.png", grey))[:, :, 0]
+    assert np.argwhere(read == 255).tolist() == [[20, 30], [20, 31]]
+    assert np.count_nonzero(read) == 2
 
 
 def test_float_tiff_with_holes_and_flat_grey(tmp_path: Path) -> None:

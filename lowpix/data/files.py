@@ -14,6 +14,8 @@ from lowpix.errors import InputError
 Colour = tuple[int, int, int]
 UNKNOWN = -1
 """In a table of ids: an id that no label file may hold."""
+DARKEST_AND_LIGHTEST = (0.1, 99.9)
+"""Percentiles of a grey image of more than 8 bits that become 0 and 255."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +51,9 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """Read any image that pillow supports as (H, W, 3) uint8.
 
     The image is turned upright as its EXIF tag says. Grey becomes three equal channels. Transparent pixels are
-    laid on white. Grey of more than 8 bits is stretched so that the image's darkest value becomes 0 and its
-    lightest 255. Raises InputError if the file is missing, truncated or no image.
+    laid on white. Grey of more than 8 bits is stretched so that the image's darkest and lightest thousandth become
+    0 and 255: one hot pixel of a camera does not darken all others. Raises InputError if the file is missing,
+    truncated or no image.
     """
     image = open_picture(path, upright=True)
     if image.mode in ("F", "I") or image.mode.startswith("I;16"):
@@ -127,8 +130,11 @@ def pages_of(path: Path) -> int:
 
 def _stretch(values: NDArray[np.float64]) -> NDArray[np.uint8]:
     finite = values[np.isfinite(values)]
-    low, high = (finite.min(), finite.max()) if finite.size else (0.0, 0.0)
-    grey = (np.nan_to_num(values, nan=low, posinf=high, neginf=low) - low) * (255 / ((high - low) or 1.0))
+    low, high = np.percentile(finite, DARKEST_AND_LIGHTEST) if finite.size else (0.0, 0.0)
+    if low == high and finite.size:  # all but a few pixels are equal
+        low, high = finite.min(), finite.max()
+    clipped = np.clip(np.nan_to_num(values, nan=low, posinf=high, neginf=low), low, high)
+    grey = (clipped - low) * (255 / ((high - low) or 1.0))
     return np.repeat(np.round(grey).astype(np.uint8)[:, :, None], 3, axis=2)
 
 
