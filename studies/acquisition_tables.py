@@ -14,6 +14,7 @@ COLUMNS = {
     "CamVid, to 85 %": ("camvid_acquisitions", 0.85),
     "to 90 %": ("camvid_acquisitions", 0.9),
     "nuclei, to 95 %": ("nuclei_acquisitions", 0.95),
+    "vnc, to 85 %": ("vnc_acquisitions", 0.85),
 }
 STARTS = {"to 85 %": ("camvid_starts/4", 0.85), "to 90 %": ("camvid_starts/4", 0.9)}
 LAST = 300  # revealed pixels at the end of each run
@@ -34,7 +35,7 @@ def other_starts() -> Rows:
 
 def acquisitions_at_the_end() -> Rows:
     """Points of accuracy and mIoU against stratified at the last budget."""
-    yield ["", *(f"{name}, {what}" for name in ("CamVid", "nuclei") for what in ("accuracy", "mIoU"))]
+    yield ["", *(f"{name}, {what}" for name in ("CamVid", "nuclei", "vnc") for what in ("accuracy", "mIoU"))]
     tables = [_comparison(study) for study in dict.fromkeys(study for study, _ in COLUMNS.values())]
     for way in _ways(tables[0]):
         if way != BASELINE:

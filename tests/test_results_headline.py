@@ -58,9 +58,12 @@ def miou_at_an_accuracy_in_short() -> str:
 @says("results/README.md")
 def nuclei_that_five_pixels_settle() -> str:
     curves = curves_of("nuclei_image")
-    first = curves[(curves["acquisition"] == headline_tables.DEFAULT) & (curves["round"] == 0)]
+    first = curves[curves["round"] == 0].set_index("acquisition")
     assert (first["revealed"] == 5).all()
-    return f"Five random pixels bring {(first['accuracy'] >= 0.9).sum()} of the {len(first)} runs on them to 90 %"
+    there = (first["accuracy"] >= 0.9).groupby("acquisition").agg(["sum", "size"])
+    default, runs = there.loc[headline_tables.DEFAULT]
+    own = f"The default's first five pixels bring {default} of the {runs} runs on them to 90 %"
+    return f"{own}, five random ones {there.loc['random', 'sum']}"
 
 
 @says("results/README.md")
