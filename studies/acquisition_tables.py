@@ -8,6 +8,7 @@ import pandas as pd
 from lowpix.compare.comparable import JOIN
 from lowpix.compare.comparison import read_comparison
 from studies.cells import interval_of, pair_of
+from studies.headline_tables import curves_of, difference, pixels_by_image
 
 RESULTS = Path(__file__).parents[1] / "results"
 COLUMNS = {
@@ -16,6 +17,8 @@ COLUMNS = {
     "nuclei, to 95 %": ("nuclei_acquisitions", 0.95),
     "vnc, to 85 %": ("vnc_acquisitions", 0.85),
 }
+MEMBERS = ("camvid_starts/4", "camvid_starts/16")
+"""Studies of ensembles of 4 and 16 networks; the second has every second of the images."""
 STARTS = {"to 85 %": ("camvid_starts/4", 0.85), "to 90 %": ("camvid_starts/4", 0.9)}
 LAST = 300  # revealed pixels at the end of each run
 BASELINE = "stratified"
@@ -31,6 +34,21 @@ def acquisitions() -> Rows:
 def other_starts() -> Rows:
     """The same on CamVid after an even start."""
     yield from _pixels(STARTS)
+
+
+def more_members() -> Rows:
+    """Mean pixels with 4 and with 16 networks, and in pairs."""
+    targets = {"to 85 %": 0.85, "to 90 %": 0.9}
+    yield ["", *(head for name in targets for head in (f"{name}, 4 networks", "16 networks", "difference"))]
+    few, many = (curves_of(study) for study in MEMBERS)
+    for way in _ways(_comparison(MEMBERS[0])):
+        cells = []
+        for target in targets.values():
+            more = pixels_by_image(many, way, target, LAST)
+            fewer = pixels_by_image(few, way, target, LAST).loc[more.index]
+            change = difference(more - fewer, 0, many["acquisition"].nunique())
+            cells += [f"{fewer.mean():.0f}", f"{more.mean():.0f}", change]
+        yield [_label(way), *cells]
 
 
 def acquisitions_at_the_end() -> Rows:
