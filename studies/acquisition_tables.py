@@ -19,6 +19,10 @@ COLUMNS = {
 }
 MEMBERS = ("camvid_starts/4", "camvid_starts/16")
 """Studies of ensembles of 4 and 16 networks; the second has every second of the images."""
+SEEDS = {
+    "camvid": ("**CamVid**, 24 test images, three seeds", (0.85, 0.9, 0.95)),
+    "vnc": ("**vnc**, 16 test tiles, two seeds", (0.85,)),
+}
 STARTS = {"to 85 %": ("camvid_starts/4", 0.85), "to 90 %": ("camvid_starts/4", 0.9)}
 LAST = 300  # revealed pixels at the end of each run
 BASELINE = "stratified"
@@ -34,6 +38,29 @@ def acquisitions() -> Rows:
 def other_starts() -> Rows:
     """The same on CamVid after an even start."""
     yield from _pixels(STARTS)
+
+
+def more_seeds() -> Rows:
+    """Mean pixels in more than one seed, and in pairs what each other way needs more than facility."""
+    yield ["", "", "to 85 %", "more", "to 90 %", "more", "to 95 %", "more"]
+    for data, (name, targets) in SEEDS.items():
+        found = {target: pixels_over_seeds(data, target) for target in targets}
+        for way in sorted(found[0.85], key=lambda way: found[0.85][way].mean()):
+            cells = []
+            for pixels in found.values():
+                more = difference(pixels[way] - pixels["facility"], 0, len(pixels) - 1)
+                cells += [f"{pixels[way].mean():.0f}", "" if way == "facility" else more]
+            yield [name, _label(way), *cells, *[""] * (6 - len(cells))]
+            name = ""
+
+
+def pixels_over_seeds(data: str, target: float) -> dict[str, pd.Series]:
+    """By way, pixels by image, the mean over the seeds of `<data>_acquisitions` and `<data>_seeds`."""
+    more = curves_of(f"{data}_seeds")
+    ways = list(more["acquisition"].unique())
+    first = curves_of(f"{data}_acquisitions")
+    curves = pd.concat([first[first["acquisition"].isin(ways)], more])
+    return {way: pixels_by_image(curves, way, target, LAST) for way in ways}
 
 
 def more_members() -> Rows:

@@ -18,7 +18,14 @@ from lowpix.study.folder import Study
 from lowpix.study.image_runs import IMAGES
 from lowpix.study.intervals import interval
 from lowpix.study.tables import pixels_to, pixels_to_stay
-from studies.acquisition_tables import acquisitions, acquisitions_at_the_end, agreement, more_members, other_starts
+from studies.acquisition_tables import (
+    acquisitions,
+    acquisitions_at_the_end,
+    agreement,
+    more_members,
+    more_seeds,
+    other_starts,
+)
 from studies.active_tables import balent, camvid_active, nuclei_active, pixelpick, three_ways
 from studies.cells import interval_of, pair_of
 from studies.dataset_tables import camvid_dataset, nuclei_dataset, trained_out
@@ -220,6 +227,7 @@ TABLES: dict[str, Callable[[], Rows]] = {
         noise,
         acquisitions,
         acquisitions_at_the_end,
+        more_seeds,
         other_starts,
         more_members,
         agreement,
