@@ -1,6 +1,7 @@
 """Tables of what the default needs on images that it was not chosen on, for `tables.py`."""
 
 from collections.abc import Iterable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
@@ -38,8 +39,9 @@ BUDGET = 300  # revealed pixels of each run with wrong answers
 Rows = Iterable[list[str]]
 
 
+@cache
 def curves_of(study: str) -> pd.DataFrame:
-    """The rounds of an image study."""
+    """The rounds of an image study; read once, and not to be changed."""
     return Study(RESULTS / study, IMAGES).tables().curves
 
 
