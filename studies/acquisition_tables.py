@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from lowpix.compare.comparable import JOIN
 from lowpix.compare.comparison import read_comparison
 from studies.cells import interval_of, pair_of
 from studies.headline_tables import curves_of, difference, pixels_by_image
@@ -126,21 +125,13 @@ def _label(way: str) -> str:
 
 
 def _cells(table: pd.DataFrame, way: str, target: float) -> tuple[str, str]:
-    """Mean pixels, and the difference to stratified with wins and losses; empty if the way was not tried."""
-    if not _tried(table, way):
-        return "", ""
+    """Mean pixels, and the difference to stratified with wins and losses."""
     value, pair = pair_of(table, f"mlp-{way}-edges", "pixels", target=target)
     against = "" if pair is None else f"{interval_of(pair, 0)} {pair['wins']}–{pair['losses']}"
     return f"{value:.0f}", against
 
 
-def _tried(table: pd.DataFrame, way: str) -> bool:
-    return any(f"mlp-{way}-edges" in names.split(JOIN) for names in table["setting"].unique())
-
-
 def _at_the_end(table: pd.DataFrame, way: str, quantity: str) -> str:
-    if not _tried(table, way):
-        return ""
     _, pair = pair_of(table, f"mlp-{way}-edges", quantity, budget=LAST)
     assert pair is not None
     return interval_of(pair, 1, 100)

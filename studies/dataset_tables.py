@@ -1,11 +1,12 @@
 """Tables of networks for a data set, trained on full label maps and on fewer labels, for `tables.py`."""
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from scipy import stats
+
+from lowpix.dataset_study.ratios import mean_ratio
 
 RESULTS = Path(__file__).parents[1] / "results"
 CAMVID = ("camvid_dataset", "camvid_dataset_bfloat16")
@@ -34,13 +35,6 @@ def miou_of(studies: Iterable[str]) -> pd.DataFrame:
     return summary.pivot(index=["seed", "machine"], columns="setting", values="miou")
 
 
-def ratio_of(pairs: pd.DataFrame, setting: str) -> tuple[float, float, float, int]:
-    """The geometric mean of a setting's ratios to `full`, its t-interval, and the number of pairs."""
-    logs = (pairs[setting] / pairs["full"]).dropna().map(math.log)
-    low, high = stats.t.interval(0.95, len(logs) - 1, logs.mean(), stats.sem(logs))
-    return math.exp(logs.mean()), math.exp(low), math.exp(high), len(logs)
-
-
 def _ratios(studies: Iterable[str], name: str, full_hours: int, budgets: dict[int, str]) -> Rows:
     pairs = miou_of(studies)
     miou = 100 * pairs.mean()
@@ -48,8 +42,9 @@ def _ratios(studies: Iterable[str], name: str, full_hours: int, budgets: dict[in
     for setting in ("pseudo", "pseudo_stratified", "sparse_random", "sparse", "few_full"):
         cells = [f"`{setting}`"]
         for budget in budgets:
-            ratio, low, high, count = ratio_of(pairs, f"{setting}-{budget}")
-            interval = f" [{low:.2f}, {high:.2f}]" if count >= INTERVAL_FROM else ""
+            logs = np.log((pairs[f"{setting}-{budget}"] / pairs["full"]).dropna().to_numpy())
+            ratio, low, high = mean_ratio(logs)
+            interval = f" [{low:.2f}, {high:.2f}]" if len(logs) >= INTERVAL_FROM else ""
             cells.append(f"{miou[f'{setting}-{budget}']:.1f} % · {ratio:.2f}{interval}")
         yield cells
 

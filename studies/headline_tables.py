@@ -107,9 +107,17 @@ def capped(runs: pd.DataFrame, most: int) -> pd.Series:
 
 def difference(by_image: pd.Series, digits: int, together: int) -> str:
     """A mean with its interval, for so many of them to hold together; bold if that excludes zero."""
-    groups = pd.Series(by_image.index, index=by_image.index)
-    low, high = interval(by_image, groups, 1 - 0.05 / together)
-    return signed(by_image.mean(), low, high, digits)
+    return signed(by_image.mean(), *bounds(by_image, together), digits)
+
+
+def bounds(by_image: pd.Series, together: int = 1) -> tuple[float, float]:
+    """The interval of a mean over images, for so many of them to hold together at 95 %."""
+    return interval(by_image, pd.Series(by_image.index, index=by_image.index), 1 - 0.05 / together)
+
+
+def bounds_over_places(by_tile: pd.Series) -> tuple[float, float]:
+    """The 95 % interval of a mean over tiles of vnc, with a place as one: the last letter of a tile's name."""
+    return interval(by_tile, pd.Series(by_tile.index.str[-1], index=by_tile.index), 0.95)
 
 
 def noise() -> Rows:

@@ -16,7 +16,6 @@ from lowpix.compare.comparison import read_comparison
 from lowpix.storage import write_bytes
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import IMAGES
-from lowpix.study.intervals import interval
 from lowpix.study.tables import pixels_to, pixels_to_stay
 from studies.acquisition_tables import (
     acquisitions,
@@ -29,7 +28,7 @@ from studies.acquisition_tables import (
 from studies.active_tables import balent, camvid_active, nuclei_active, pixelpick, three_ways
 from studies.cells import interval_of, pair_of
 from studies.dataset_tables import camvid_dataset, nuclei_dataset, trained_out
-from studies.headline_tables import capped, curves_of, difference, median, noise, pixels, pixels_in_pairs
+from studies.headline_tables import bounds, capped, curves_of, difference, median, noise, pixels, pixels_in_pairs
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "results"
@@ -63,8 +62,7 @@ def resolution() -> Rows:
         for target in targets:
             first, stays = (capped(of(rounds, target), LAST) for of in (pixels_to, pixels_to_stay))
             ratios = (first / capped(pixels_to(curves[360], target), LAST)).map(np.log)
-            ends = interval(ratios, pd.Series(ratios.index, index=ratios.index), 0.95)
-            middle, low, high = np.exp([ratios.mean(), *ends])
+            middle, low, high = np.exp([ratios.mean(), *bounds(ratios)])
             against = "" if rows == 360 else f"× {middle:.2f} [{low:.2f}, {high:.2f}]"
             cells += [f"{first.mean():.0f}", f"{stays.mean():.0f}", against]
         yield [f"{rows} × {rows * 4 // 3}", *cells]

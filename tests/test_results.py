@@ -14,10 +14,9 @@ from lowpix.compare.measures import measures
 from lowpix.data import IGNORE, open_dataset
 from lowpix.study.folder import Study
 from lowpix.study.image_runs import IMAGES
-from lowpix.study.intervals import interval
 from lowpix.study.tables import pixels_to
 from studies import tables
-from studies.headline_tables import curves_of
+from studies.headline_tables import bounds, bounds_over_places, curves_of
 
 DEFAULT, MARGIN, RANDOM = "mlp-facility-edges", "mlp-margin", "mlp-random-edges"
 
@@ -39,8 +38,7 @@ def at(curves: pd.DataFrame, setting: str, pixels: int, column: str = "accuracy"
 
 
 def in_pairs(difference: pd.Series, what: str, sign: str = "") -> str:
-    groups = pd.Series(difference.index, index=difference.index)
-    return interval_text(float(difference.mean()), *interval(difference, groups, 0.95), what=what, sign=sign)
+    return interval_text(float(difference.mean()), *bounds(difference), what=what, sign=sign)
 
 
 def pair(study: str, setting: str, quantity: str, **where: float) -> NDArray[np.float64]:
@@ -187,7 +185,7 @@ def default_on_camvid() -> str:
 def test_no_lead_on_vnc_is_shown_over_places() -> None:
     pixels = measures(curves_of("defaults_vnc"), [0.85], [])[0].per_image()
     lead = pixels[MARGIN] - pixels[DEFAULT]
-    low, high = interval(lead, pd.Series(lead.index.str[-1], index=lead.index), 0.95)
+    low, high = bounds_over_places(lead)
     assert low < 0 < high
 
 
@@ -265,8 +263,7 @@ def bfloat16_against_float32() -> str:
     for target in (0.8, 0.85, 0.9, 0.95):
         full = pixels_by_seed("camvid_float32", "mlp_float32-margin", target).mean(axis=1)
         half = pixels_by_seed("camvid_unsmoothed", MARGIN, target).mean(axis=1).loc[full.index]
-        images = pd.Series(full.index, index=full.index)
-        low, high = interval(half - full, images, 1 - 0.05 / 4)
+        low, high = bounds(half - full, 4)
         assert low < 0 < high
         if target == 0.85:
             said = f"{half.mean():.1f} pixels to 85 % in bfloat16 and {full.mean():.1f} in float32, in pairs "
@@ -282,7 +279,7 @@ def answers_to_the_miou_of_an_image() -> str:
     rounds = rounds.assign(seconds=0.9 * rounds["keys"] + 2.4 * rounds["clicks"])
     there = rounds[rounds["miou"] >= 0.85].groupby(["way", "image"])["seconds"].min().unstack("way")
     there = there.reindex(rounds["image"].unique()).fillna(300 * 0.9)  # what 300 keys take
-    low, high = interval(there["clicks"] - there["keys"], pd.Series(there.index, index=there.index), 0.95)
+    low, high = bounds(there["clicks"] - there["keys"])
     assert low < 0 < high
     return f"an mIoU of 85 %, a mean of {answers['clicks']:.0f} instead of {answers['keys']:.0f} by keys"
 

@@ -7,7 +7,6 @@ from data_samples import DATA, needs_nuclei
 from result_sentences import ROOT, Sentence, collector, interval_text, require_said
 
 from lowpix.data import open_dataset
-from lowpix.study.intervals import interval
 from lowpix.study.tables import pixels_to
 from studies import headline_tables
 from studies.headline_tables import curves_of
@@ -78,7 +77,7 @@ def smallest_scenes() -> str:
     own = large[(large["setting"] == "mlp-facility-edges") & large["image"].isin(small["image"])]
     first, second = (headline_tables.capped(pixels_to(curves, 0.9), 300) for curves in (small, own))
     ratios = (first / second).map(np.log)
-    low, high = interval(ratios, pd.Series(ratios.index, index=ratios.index), 1 - 0.05 / 6)
+    low, high = headline_tables.bounds(ratios, 6)
     times = f"{np.exp(ratios.mean()):.1f} times the pixels of 360 rows to 90 % (the geometric mean)"
     return f"{times}, [{np.exp(low):.2f}, {np.exp(high):.2f}] with all six comparisons counted"
 
@@ -112,8 +111,7 @@ def lead_over_places() -> str:
     leads = []
     for target in (0.85, 0.9):
         default, even, _ = pixels_of_all("vnc_image", target)
-        lead, places = even - default, pd.Series(default.index.str[-1], index=default.index)
-        leads.append((lead.mean(), *interval(lead, places, 0.95)))
+        leads.append(((even - default).mean(), *headline_tables.bounds_over_places(even - default)))
     (_, low, high), to90 = leads
     assert low < 0 < high
     return f"{interval_text(*to90, what='pixels', digits=0)}, and to 85 % none is shown"

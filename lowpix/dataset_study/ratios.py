@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy import stats
 
 from lowpix.study.intervals import drawn_miou
@@ -51,11 +52,19 @@ def ratios(
             logs = np.log(pairs[setting].to_numpy() / pairs[against].to_numpy())
             over_images = [np.log(drawn[setting, seed] / drawn[against, seed]) for seed in pairs.index]
             ends = np.quantile(np.mean(over_images, axis=0), [(1 - level) / 2, (1 + level) / 2])
-        mean, low, high = float(logs.mean()), math.nan, math.nan
-        if len(logs) > 1 and np.isfinite(logs).all():
-            half = stats.t.ppf((1 + level) / 2, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
-            low, high = mean - float(half), mean + float(half)
         own = summary[(summary["setting"] == setting) & summary["seed"].isin(pairs.index)]
         seeds = own["label_seed"].nunique()
-        rows.append((setting, against, len(pairs), seeds, *map(math.exp, (mean, low, high, *ends)), level))
+        rows.append((setting, against, len(pairs), seeds, *mean_ratio(logs, level), *map(math.exp, ends), level))
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def mean_ratio(logs: NDArray[np.float64], level: float = LEVEL) -> tuple[float, float, float]:
+    """The geometric mean of ratios, from their logs, and the t-interval of the mean log, transformed back.
+
+    The interval is nan for a single ratio, and if one of them is 0.
+    """
+    mean, low, high = float(logs.mean()), math.nan, math.nan
+    if len(logs) > 1 and np.isfinite(logs).all():
+        half = stats.t.ppf((1 + level) / 2, len(logs) - 1) * logs.std(ddof=1) / math.sqrt(len(logs))
+        low, high = mean - float(half), mean + float(half)
+    return math.exp(mean), math.exp(low), math.exp(high)
